@@ -1,0 +1,96 @@
+// Package aws is the vocabulary every other package speaks: names (ARN), who
+// calls and where (Call), what a call touches (Access), and how an operation
+// fails (Error). It does no I/O and imports nothing of fogbank.
+package aws
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Kind tells what sort of principal calls.
+type Kind uint8
+
+// The kinds of principal IAM distinguishes.
+const (
+	Anonymous        Kind = iota // nobody proved anything
+	Root                         // the account itself
+	User                         // an IAM user
+	AssumedRole                  // a role session: temporary credentials from AssumeRole
+	FederatedUser                // temporary credentials from GetFederationToken
+	ServicePrincipal             // a service such as sns.amazonaws.com, only in process
+)
+
+// Principal is a proven caller. The zero value is the anonymous principal.
+type Principal struct {
+	Kind    Kind
+	Account string // the caller's own account; empty for services and anonymous callers
+	// ARN as GetCallerIdentity shows it: arn:aws:iam::A:root, arn:aws:iam::A:user/path/n,
+	// arn:aws:sts::A:assumed-role/r/session; for a service its name, "sns.amazonaws.com".
+	ARN ARN
+	// Role is the role's own ARN (arn:aws:iam::A:role/path/r) for an assumed role; policies
+	// and resource policies may name it in place of the session.
+	Role ARN
+	// UserID is the unique id: A for root, AIDA… for users, AROA…:session for role sessions.
+	UserID string
+	// Key is the access key id the call was signed with.
+	Key string
+	// SessionPolicies are the JSON policies passed to AssumeRole and its kin; they only narrow.
+	SessionPolicies []string
+	// Tags are the principal tags (aws:PrincipalTag/k).
+	Tags map[string]string
+}
+
+// Call says on whose behalf and where an operation runs. The gate puts it in the context.
+type Call struct {
+	Principal Principal
+	Account   string // the account acted in: every stored key is below it
+	Region    string
+	RequestID string
+	SourceIP  netip.Addr // invalid for calls in process
+	UserAgent string
+	// Endpoint is the scheme and host the client used, "http://127.0.0.1:4566", for URLs in answers.
+	Endpoint string
+	Secure   bool // arrived over TLS
+	// SourceARN and SourceAccount name the resource on whose behalf a service principal
+	// calls: aws:SourceArn and aws:SourceAccount in policies.
+	SourceARN     ARN
+	SourceAccount string
+	// OnceKey, when a service calls in process, makes the effect once-only for services that honour it.
+	OnceKey string
+}
+
+type callKey struct{}
+
+// WithCall returns ctx carrying c.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallFrom returns the call in ctx, never to be changed. It panics when there is none, since an
+// operation reached without passing the gate is a programming error.
+func CallFrom(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }
+
+// LookupCall is CallFrom for code that may also run outside any call.
+func LookupCall(ctx context.Context) (*Call, bool) {
+	c, ok := ctx.Value(callKey{}).(*Call)
+	return c, ok
+}
+
+// Access is one thing an operation wants to do, to be decided by policy before it runs.
+type Access struct {
+	Action   string // "sqs:SendMessage"; empty means the operation's own action
+	Resource ARN    // "*" where the action has no resource
+	// Context holds service-specific condition keys, such as
+	// "dynamodb:LeadingKeys" or "iam:PassedToService".
+	Context map[string][]string
+}
+
+// On is the usual answer of a service's Access method: the operation's own action on each resource.
+func On(resources ...ARN) []Access {
+	list := make([]Access, len(resources))
+	for i, r := range resources {
+		list[i].Resource = r
+	}
+	return list
+}
