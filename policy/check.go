@@ -78,7 +78,7 @@ func (s *statement) checkTrust() error {
 		return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
 	}
 	for i := range s.actions {
-		if a := s.actions[i].source; a != "*" && !hasPrefix(a, "sts:", true) {
+		if !hasPrefix(s.actions[i].source, "sts:", true) {
 			return malformed("AssumeRole policy may only specify STS AssumeRole actions.")
 		}
 	}

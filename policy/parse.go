@@ -84,6 +84,21 @@ func Parse(text string) (*Document, error) {
 	return d, nil
 }
 
+// ParseAll parses each of texts, as Request.Session wants them; nil for none.
+func ParseAll(texts []string) ([]*Document, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	docs := make([]*Document, len(texts))
+	for i, t := range texts {
+		var err error
+		if docs[i], err = Parse(t); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
+}
+
 // member is one name and value of a JSON object; object keeps them in order.
 type member struct {
 	name  string
