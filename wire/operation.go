@@ -1,5 +1,16 @@
 // Package wire turns HTTP into typed operation inputs and typed outputs back
 // into HTTP, for each AWS protocol, from generated operation tables.
+//
+// The generated packages below api hold plain structs and, for each, a Shape: a
+// table naming its members, where each travels, and what its values must satisfy.
+// One hand-written codec per protocol follows these tables. A Shape knows its
+// struct's field offsets and carries small generic functions for its lists and maps,
+// so no codec uses reflection while it works; access.go is the only file that
+// touches memory through unsafe pointers.
+//
+// Everything that comes from outside is bounded before work is done: nesting by
+// maxDepth, elements by the size of the body (which the gate bounds), numbers by
+// maxNumber digits. Unknown members are skipped, as AWS does.
 package wire
 
 import (
@@ -30,7 +41,39 @@ type API struct {
 	TargetPrefix string     // "AmazonSQS"; empty where there are no targets
 	Namespace    string     // XML namespace of query answers
 	Operations   []*Operation
+	Errors       []*ErrorShape
+
+	// ErrorPrefix and CommonPrefix stand before "#" in the __type of modelled and of all
+	// other errors where the service sends a namespace: "com.amazonaws.sqs".
+	ErrorPrefix, CommonPrefix string
+	// Invalid is the code of a broken constraint, Missing that of an absent member where the
+	// service words it as MissingText (%s is the member's path), Malformed that of bytes that
+	// cannot be read.
+	Invalid, Missing, MissingText, Malformed string
+	// Checksum asks for x-amz-crc32 on answers.
+	Checksum bool
+
+	operations map[string]*Operation
+	errors     map[string]*ErrorShape
 }
+
+// NewAPI completes a generated API: its operations learn whose they are.
+func NewAPI(a API) *API {
+	api := &a
+	api.operations = make(map[string]*Operation, len(a.Operations))
+	for _, op := range a.Operations {
+		op.API = api
+		api.operations[op.Name] = op
+	}
+	api.errors = make(map[string]*ErrorShape, len(a.Errors))
+	for _, e := range a.Errors {
+		api.errors[e.Code] = e
+	}
+	return api
+}
+
+// Operation returns the operation of that name, or nil.
+func (a *API) Operation(name string) *Operation { return a.operations[name] }
 
 // Operation is one row of a generated table.
 type Operation struct {
@@ -62,4 +105,19 @@ func Invoke[Out any](ctx context.Context, run Invoker, op *Operation, in any) (O
 // NotImplemented is returned by generated stubs: an honest no.
 func NotImplemented(service, op string) error {
 	return aws.Errorf("NotImplemented", 501, "%s %s is not implemented", service, op)
+}
+
+// ErrorShape is one modelled error of a service.
+type ErrorShape struct {
+	Code    string // the shape's name: "QueueDoesNotExist"
+	Query   string // the query protocol's code where it differs
+	Status  int
+	Message string // the member that carries the message in JSON: "message" or "Message"
+}
+
+// New builds the error, with its message filled in as by fmt.Sprintf when there are args.
+func (s *ErrorShape) New(format string, args ...any) *aws.Error {
+	e := aws.Errorf(s.Code, s.Status, format, args...)
+	e.Query = s.Query
+	return e
 }

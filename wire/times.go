@@ -1,0 +1,5 @@
+package wire
+
+import "time"
+
+func newTime() *time.Time { return new(time.Time) }
