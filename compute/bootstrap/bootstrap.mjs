@@ -1,0 +1,221 @@
+// fogbank's runtime for Node.js functions: it loads the handler and serves the Runtime API.
+import http from 'node:http';
+import fs from 'node:fs';
+import path from 'node:path';
+import util from 'node:util';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+
+const env = process.env;
+const [host, port] = env.AWS_LAMBDA_RUNTIME_API.split(':');
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+let requestId = 'undefined';
+
+// call resolves to {status, headers, body}; body is a string.
+function call(method, name, body = '', headers = {}) {
+  return new Promise((resolve, reject) => {
+    const data = Buffer.from(body);
+    const request = http.request({
+      host, port, agent, method, path: '/2018-06-01/runtime/' + name,
+      headers: { 'Content-Type': 'application/json', 'Content-Length': data.length, ...headers },
+    }, (answer) => {
+      const parts = [];
+      answer.on('data', (part) => parts.push(part));
+      answer.on('end', () => resolve({
+        status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts).toString(),
+      }));
+      answer.on('error', reject);
+    });
+    request.on('error', reject);
+    request.end(data);
+  });
+}
+
+// The console writes a line for each message, as Lambda's does: time, request, level, text.
+function patchConsole() {
+  const levels = { log: 'INFO', info: 'INFO', debug: 'DEBUG', warn: 'WARN', error: 'ERROR', trace: 'TRACE' };
+  for (const [name, level] of Object.entries(levels)) {
+    console[name] = (...args) => print(level, util.format(...args));
+  }
+}
+
+function print(level, text) {
+  const line = `${new Date().toISOString()}\t${requestId}\t${level}\t${text}`;
+  fs.writeSync(1, line.replace(/\n/g, '\r') + '\n');
+}
+
+class InitError extends Error {
+  constructor(name, message) {
+    super(message);
+    this.name = name;
+  }
+}
+
+// load returns the handler named by "dir/module.export".
+async function load(handler) {
+  const dir = path.dirname(handler);
+  const found = /^([^.]*)\.(.+)$/.exec(path.basename(handler));
+  if (!found) {
+    throw new InitError('Runtime.MalformedHandlerName', 'Bad handler');
+  }
+  const module = await loadModule(path.resolve(env.LAMBDA_TASK_ROOT, dir, found[1]), found[1]);
+  let value = module;
+  for (const part of found[2].split('.')) {
+    value = value?.[part];
+  }
+  if (value === undefined && module?.default !== undefined) {
+    value = found[2].split('.').reduce((v, part) => v?.[part], module.default);
+  }
+  if (value === undefined) {
+    throw new InitError('Runtime.HandlerNotFound', `${handler} is undefined or not exported`);
+  }
+  if (typeof value !== 'function') {
+    throw new InitError('Runtime.HandlerNotFound', `${handler} is not a function`);
+  }
+  return value;
+}
+
+async function loadModule(base, name) {
+  const file = ['', '.js', '.mjs', '.cjs'].map((end) => base + end).find((f) => fs.statSync(f, { throwIfNoEntry: false })?.isFile());
+  if (!file) {
+    throw new InitError('Runtime.ImportModuleError', `Error: Cannot find module '${name}'`);
+  }
+  try {
+    return await importOrRequire(file);
+  } catch (e) {
+    if (e instanceof SyntaxError) {
+      throw Object.assign(new InitError('Runtime.UserCodeSyntaxError', `SyntaxError: ${e.message}`), { stack: e.stack });
+    }
+    if (e?.code === 'MODULE_NOT_FOUND' || e?.code === 'ERR_MODULE_NOT_FOUND') {
+      throw Object.assign(new InitError('Runtime.ImportModuleError', `Error: ${e.message}`), { stack: e.stack });
+    }
+    throw e;
+  }
+}
+
+async function importOrRequire(file) {
+  if (file.endsWith('.mjs')) {
+    return import(pathToFileURL(file).href);
+  }
+  try {
+    return createRequire(file)(file);
+  } catch (e) {
+    if (e?.code === 'ERR_REQUIRE_ESM' || e?.code === 'ERR_REQUIRE_ASYNC_MODULE' || isModule(file)) {
+      return import(pathToFileURL(file).href);
+    }
+    throw e;
+  }
+}
+
+// isModule tells whether the nearest package.json makes a .js file an ES module.
+function isModule(file) {
+  for (let dir = path.dirname(file); ; dir = path.dirname(dir)) {
+    try {
+      return JSON.parse(fs.readFileSync(path.join(dir, 'package.json'), 'utf8')).type === 'module';
+    } catch {
+      if (dir === path.dirname(dir)) return false;
+    }
+  }
+}
+
+// describe is an error in Lambda's form.
+function describe(e) {
+  if (!(e instanceof Error)) {
+    return { errorType: typeof e, errorMessage: typeof e === 'string' ? e : util.format(e), trace: [] };
+  }
+  return { errorType: e.name || 'Error', errorMessage: e.message, trace: (e.stack || '').split('\n') };
+}
+
+function typeHeader(doc) {
+  return { 'Lambda-Runtime-Function-Error-Type': String(doc.errorType).replace(/[^\x20-\x7e]/g, '?') };
+}
+
+function contextOf(headers) {
+  const deadline = Number(headers['lambda-runtime-deadline-ms']);
+  const client = headers['lambda-runtime-client-context'];
+  const identity = headers['lambda-runtime-cognito-identity'];
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+    clientContext: client ? JSON.parse(client) : undefined,
+    identity: identity ? JSON.parse(identity) : undefined,
+    invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
+    awsRequestId: headers['lambda-runtime-aws-request-id'],
+    getRemainingTimeInMillis: () => Math.max(deadline - Date.now(), 0),
+  };
+}
+
+// run resolves to the handler's answer, whichever way it gives it: by a promise, by its callback, by
+// context.done and its kin, or not at all, which is null once nothing is left to do.
+function run(handler, event, context) {
+  return new Promise((resolve, reject) => {
+    const idle = () => resolve(null);
+    const finish = (f) => (value) => {
+      process.removeListener('beforeExit', idle);
+      f(value);
+    };
+    const done = (e, value) => {
+      const end = () => (e !== undefined && e !== null ? finish(reject)(e) : finish(resolve)(value));
+      if (context.callbackWaitsForEmptyEventLoop) {
+        process.removeListener('beforeExit', idle);
+        process.once('beforeExit', end);
+      } else {
+        setImmediate(end);
+      }
+    };
+    context.done = done;
+    context.succeed = (value) => done(null, value);
+    context.fail = (e) => done(e === undefined || e === null ? 'handled' : e);
+    process.once('beforeExit', idle);
+    const answer = handler(event, context, done);
+    if (typeof answer?.then === 'function') {
+      answer.then(finish(resolve), finish(reject));
+    }
+  });
+}
+
+async function serve(handler) {
+  for (;;) {
+    const next = await call('GET', 'invocation/next');
+    if (next.status !== 200) process.exit(1);
+    requestId = next.headers['lambda-runtime-aws-request-id'];
+    if (next.headers['lambda-runtime-trace-id']) env._X_AMZN_TRACE_ID = next.headers['lambda-runtime-trace-id'];
+    const here = 'invocation/' + requestId;
+    try {
+      const answer = await run(handler, JSON.parse(next.body), contextOf(next.headers));
+      await call('POST', here + '/response', JSON.stringify(answer) ?? 'null');
+    } catch (e) {
+      const doc = describe(e);
+      print('ERROR', 'Invoke Error \t' + JSON.stringify({ ...doc, trace: undefined, stack: doc.trace }));
+      await call('POST', here + '/error', JSON.stringify(doc), typeHeader(doc));
+    }
+  }
+}
+
+// die reports an error nobody caught, and ends.
+function die(kind, code) {
+  return (e) => {
+    const doc = describe(e);
+    doc.errorMessage = kind === 'Runtime.UnhandledPromiseRejection' ? String(e) : doc.errorMessage;
+    doc.errorType = kind || doc.errorType;
+    print('ERROR', 'Uncaught Exception \t' + JSON.stringify(doc));
+    const where = requestId === 'undefined' ? 'init/error' : `invocation/${requestId}/error`;
+    call('POST', where, JSON.stringify(doc), typeHeader(doc)).finally(() => process.exit(code));
+  };
+}
+
+patchConsole();
+process.on('uncaughtException', die('', 129));
+process.on('unhandledRejection', die('Runtime.UnhandledPromiseRejection', 128));
+try {
+  serve(await load(env._HANDLER)).catch(() => process.exit(1));
+} catch (e) {
+  const doc = describe(e);
+  print('ERROR', 'Uncaught Exception \t' + JSON.stringify(doc));
+  await call('POST', 'init/error', JSON.stringify(doc), typeHeader(doc)).catch(() => {});
+  process.exit(1);
+}

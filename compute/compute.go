@@ -1,0 +1,125 @@
+// Package compute runs functions in execution environments.
+//
+// A Runner starts environments: Process starts real operating system processes that speak
+// Lambda's Runtime API over loopback, isolated as far as the host allows; Fake runs Go functions
+// in memory, also inside a synctest bubble. A Pool above either keeps environments warm, bounds
+// them and writes the START, END and REPORT lines.
+//
+// An environment of Process on Linux is one process tree of its own: new mount, PID, IPC and UTS
+// namespaces, a read-only root made of the host's libraries, its own /tmp, an unprivileged user
+// that no other environment has, no capabilities, no new privileges. As root the namespaces are
+// made directly; otherwise inside an unprivileged user namespace. Where neither works, and on
+// other systems, it is a plain process in its own process group, and Isolation says so. The network
+// is the host's in every case. The environment's variables are built from nothing.
+//
+// Limits: 6 MB a payload, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
+// 1,024 processes and open files, MemorySize watched every 100 ms (see Process), Options of Pool.
+//
+// Locks: Pool.mu is never held while an environment's lock is taken, nor the other way round.
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fogbank/aws"
+)
+
+// MaxPayload is the most bytes a request or response may have: 6 MiB, and the 100 bytes AWS adds.
+const MaxPayload = 6<<20 + 100
+
+// Runner starts environments. Process and Fake are the two forms.
+type Runner interface {
+	// Start makes an environment for the function and returns before it is initialised.
+	Start(ctx context.Context, s Spec) (Env, error)
+	// Isolation says in one line how far environments are kept from the host and each other.
+	Isolation() string
+}
+
+// Env is one execution environment: it runs one invocation at a time.
+type Env interface {
+	// Invoke runs one invocation. A function that fails, crashes or runs out of time is a Result;
+	// an error means the function was not run, or not to its end, through no fault of its own.
+	Invoke(ctx context.Context, in Invocation) (Result, error)
+	// Alive reports whether the environment can take another invocation.
+	Alive() bool
+	// Close kills everything in the environment and waits for it.
+	Close()
+}
+
+// Spec is what an environment is made from.
+type Spec struct {
+	Function     aws.ARN // unqualified
+	Name         string
+	Version      string // "$LATEST"
+	Runtime      string // "provided.al2023"
+	Handler      string
+	Code         string // the name Code.Put gave the deployment package
+	MemoryMB     int
+	TmpMB        int
+	Timeout      time.Duration
+	Variables    map[string]string // the user's
+	Region       string
+	Endpoint     string // where the function's SDK finds us: "http://127.0.0.1:4566"
+	Credentials  Credentials
+	Expires      time.Time // not used for an invocation beginning later; zero: never
+	LogGroup     string
+	LogStream    string
+	OnDemandInit string // AWS_LAMBDA_INITIALIZATION_TYPE; empty means "on-demand"
+	// Log takes one line, without its line end. It must not block.
+	Log func(at time.Time, line string)
+}
+
+// Credentials are the execution role's.
+type Credentials struct{ KeyID, Secret, Token string }
+
+// Invocation is one event for a function.
+type Invocation struct {
+	ID            string // request id
+	ARN           string // as invoked, with its qualifier
+	Payload       []byte
+	Trace         string // X-Ray header, "Root=1-…"
+	ClientContext string // JSON, not base64
+	Identity      string // Cognito identity, JSON
+}
+
+// Result is how an invocation ended.
+type Result struct {
+	Payload []byte
+	// Failed is set when Payload describes an error: X-Amz-Function-Error: Unhandled.
+	Failed   bool
+	Status   string // "", "error" or "timeout", as in REPORT
+	Type     string // the error's type: "Runtime.ExitError"
+	Duration time.Duration
+	Init     time.Duration // of the initialisation this invocation waited for; 0 when warm
+	MemoryMB int           // most used so far
+	Tail     []byte        // the last 4 KB of log, set by Pool
+}
+
+// Failure makes the Result of an error that Lambda, not the function, describes.
+func Failure(status, kind, format string, args ...any) Result {
+	msg := fmt.Sprintf(format, args...)
+	b := append([]byte(`{"errorType":`), quote(kind)...)
+	b = append(append(append(b, `,"errorMessage":`...), quote(msg)...), '}')
+	return Result{Payload: b, Failed: true, Status: status, Type: kind}
+}
+
+// ErrNotTaken is returned by Env.Invoke when the runtime never asked for the invocation: it may
+// safely be given to another environment.
+var ErrNotTaken = errors.New("compute: the environment did not take the invocation")
+
+// ErrClosed is returned when an environment was closed under an invocation.
+var ErrClosed = errors.New("compute: the environment was closed")
+
+// Throttled is the error of Pool.Invoke when no environment may be started.
+type Throttled struct{ Reason string }
+
+func (t Throttled) Error() string { return "compute: throttled: " + t.Reason }
+
+// The reasons of Throttled, as Lambda names them.
+const (
+	AccountLimit  = "ConcurrentInvocationLimitExceeded"
+	FunctionLimit = "ReservedFunctionConcurrentInvocationLimitExceeded"
+)

@@ -1,0 +1,437 @@
+package compute
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fogbank/aws"
+	"fogbank/world"
+)
+
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
+
+// bootstrap is the test's custom runtime as a package, built once.
+var bootstrap = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "bootstrap-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/bootstrap", "./testdata/bootstrap")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	b, err := os.ReadFile(dir + "/bootstrap")
+	if err != nil {
+		return nil, err
+	}
+	return packed(file{"bootstrap", 0o755, string(b)}), nil
+})
+
+type file struct {
+	name string
+	mode os.FileMode
+	body string
+}
+
+func packed(files ...file) []byte {
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	for _, f := range files {
+		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate}
+		h.SetMode(f.mode)
+		w, err := z.CreateHeader(h)
+		if err != nil {
+			panic(err)
+		}
+		if _, err := w.Write([]byte(f.body)); err != nil {
+			panic(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return buf.Bytes()
+}
+
+// bench is a Process with a pool, and what the functions logged.
+type bench struct {
+	t       testing.TB
+	world   *world.World
+	code    *Code
+	process *Process
+	pool    *Pool
+
+	mu    sync.Mutex
+	lines []string
+}
+
+func newBench(t testing.TB, plain bool) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, world: world.New()}
+	var err error
+	if b.code, err = OpenCode(filepath.Join(dir, "code")); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	b.process, err = NewProcess(ProcessOptions{World: b.world, Code: b.code, Dir: filepath.Join(dir, "run"), Log: log, Plain: plain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.pool = NewPool(PoolOptions{World: b.world, Runner: b.process})
+	t.Cleanup(func() {
+		b.process.Close()
+		b.world.Stop()
+	})
+	return b
+}
+
+func (b *bench) put(zip []byte) string {
+	b.t.Helper()
+	name, err := b.code.Put(zip)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return name
+}
+
+func (b *bench) spec(code string) Spec {
+	return Spec{
+		Function: "arn:aws:lambda:us-east-1:000000000000:function:f", Name: "f", Version: "$LATEST",
+		Runtime: "provided.al2023", Handler: "bootstrap", Code: code, MemoryMB: 128, TmpMB: 512,
+		Timeout: 3 * time.Second, Region: "us-east-1", Endpoint: "http://127.0.0.1:4566",
+		Credentials: Credentials{"ASIAX", "secret", "token"}, LogGroup: "/aws/lambda/f", LogStream: "s",
+		Log: func(_ time.Time, line string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.lines = append(b.lines, line)
+		},
+	}
+}
+
+func (b *bench) goSpec() Spec {
+	b.t.Helper()
+	zip, err := bootstrap()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.spec(b.put(zip))
+}
+
+// invoke runs one invocation and returns its result.
+func (b *bench) invoke(s Spec, payload string) Result {
+	b.t.Helper()
+	r, err := b.pool.Invoke(context.Background(), &Job{Function: s.Name, Revision: "1", Limit: -1,
+		Spec:       func(context.Context) (Spec, error) { return s, nil },
+		Invocation: Invocation{ID: b.world.UUID(), ARN: string(s.Function), Payload: []byte(payload), Trace: "Root=1-2-3"}})
+	if err != nil {
+		b.t.Fatalf("invoke %s: %v", payload, err)
+	}
+	return r
+}
+
+func (b *bench) log() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.lines, "\n")
+}
+
+// modes runs a test isolated, where the host allows it, and plain.
+func modes(t *testing.T, f func(t *testing.T, b *bench)) {
+	for _, plain := range []bool{false, true} {
+		name := map[bool]string{false: "isolated", true: "plain"}[plain]
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, plain)
+			if !plain && strings.HasPrefix(b.process.Isolation(), "NONE") {
+				t.Skip(b.process.Isolation())
+			}
+			f(t, b)
+		})
+	}
+}
+
+func TestInvoke(t *testing.T) {
+	modes(t, func(t *testing.T, b *bench) {
+		s := b.goSpec()
+		r := b.invoke(s, `{"Do":"echo","Arg":"grüße"}`)
+		if string(r.Payload) != `{"Do":"echo","Arg":"grüße"}` || r.Failed || r.Init <= 0 {
+			t.Fatalf("cold: %+v %s", r, r.Payload)
+		}
+		r = b.invoke(s, `{"Do":"print","Arg":"hello"}`)
+		if r.Init != 0 || r.Failed {
+			t.Errorf("warm: %+v", r)
+		}
+		lines := strings.Split(strings.TrimSpace(string(r.Tail)), "\n")
+		if len(lines) != 4 || !strings.HasPrefix(lines[0], "START RequestId: ") || lines[1] != "hello" ||
+			!strings.HasPrefix(lines[2], "END RequestId: ") || !strings.HasPrefix(lines[3], "REPORT RequestId: ") {
+			t.Errorf("tail %q", r.Tail)
+		}
+		if !strings.Contains(lines[3], "\tMemory Size: 128 MB\tMax Memory Used: ") || r.MemoryMB == 0 && !strings.HasPrefix(b.process.Isolation(), "NONE") {
+			t.Errorf("report %q", lines[3])
+		}
+		r = b.invoke(s, `{"Do":"chunked","Arg":"x"}`)
+		if string(r.Payload) != `{"Do":"chunked","Arg":"x"}` {
+			t.Errorf("chunked: %s", r.Payload)
+		}
+		if n, _ := b.pool.Running(); n != 1 {
+			t.Errorf("%d environments, want the one reused", n)
+		}
+	})
+}
+
+func TestHeaders(t *testing.T) {
+	b := newBench(t, false)
+	before := time.Now()
+	var h map[string][]string
+	if err := json.Unmarshal(b.invoke(b.goSpec(), `{"Do":"headers"}`).Payload, &h); err != nil {
+		t.Fatal(err)
+	}
+	if got := h["Lambda-Runtime-Invoked-Function-Arn"][0]; got != "arn:aws:lambda:us-east-1:000000000000:function:f" {
+		t.Errorf("arn %q", got)
+	}
+	var ms int64
+	fmt.Sscan(h["Lambda-Runtime-Deadline-Ms"][0], &ms)
+	if d := time.UnixMilli(ms).Sub(before); d < 3*time.Second-time.Millisecond || d > 10*time.Second {
+		t.Errorf("deadline in %v", d)
+	}
+	if h["Lambda-Runtime-Trace-Id"][0] != "Root=1-2-3" {
+		t.Errorf("trace %q", h["Lambda-Runtime-Trace-Id"])
+	}
+}
+
+func TestFailures(t *testing.T) {
+	modes(t, func(t *testing.T, b *bench) {
+		tests := []struct{ payload, init, kind, message string }{
+			{`{"Do":"fail","Arg":"no stock"}`, "", "errorString", "no stock"},
+			{`{"Do":"exit","Size":3}`, "", "Runtime.ExitError", "RequestId: ID Error: Runtime exited with error: exit status 3"},
+			{`{"Do":"exit"}`, "", "Runtime.ExitError", "RequestId: ID Error: Runtime exited without providing a reason"},
+			{`{"Do":"sleep","Arg":"20s"}`, "", "Sandbox.Timedout", "RequestId: ID Error: Task timed out after 0.30 seconds"},
+			{`{"Do":"big","Size":6291560}`, "", "Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (6291556 bytes)."},
+			{`{}`, "error", "My.InitError", "not today"},
+			{`{}`, "exit", "Runtime.ExitError", "RequestId: ID Error: Runtime exited with error: exit status 7"},
+		}
+		for i, test := range tests {
+			s := b.goSpec()
+			s.Name, s.Variables, s.Timeout = fmt.Sprint("f", i), map[string]string{"INIT": test.init}, 300*time.Millisecond
+			if test.kind != "Sandbox.Timedout" {
+				s.Timeout = 3 * time.Second
+			}
+			r := b.invoke(s, test.payload)
+			var doc struct{ ErrorType, ErrorMessage string }
+			if err := json.Unmarshal(r.Payload, &doc); err != nil {
+				t.Fatalf("%s: %v: %s", test.payload, err, r.Payload)
+			}
+			id := strings.Fields(strings.TrimPrefix(string(r.Tail), "START RequestId: "))[0]
+			if want := strings.Replace(test.message, "ID", id, 1); !r.Failed || doc.ErrorType != test.kind || doc.ErrorMessage != want {
+				t.Errorf("%s: %s, want %s %q", test.payload, r.Payload, test.kind, want)
+			}
+		}
+	})
+}
+
+func TestBadBootstrap(t *testing.T) {
+	modes(t, func(t *testing.T, b *bench) {
+		for i, test := range []struct {
+			zip  []byte
+			want string
+		}{
+			{packed(file{"main", 0o755, "x"}), "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"},
+			{packed(file{"bootstrap", 0o644, "#!/bin/sh\n"}), "permission denied"},
+			{packed(file{"bootstrap", 0o755, "nothing to execute"}), "exec format error"},
+		} {
+			s := b.spec(b.put(test.zip))
+			s.Name = fmt.Sprint("f", i)
+			r := b.invoke(s, "{}")
+			if r.Type != "Runtime.InvalidEntrypoint" || !strings.Contains(string(r.Payload), test.want) {
+				t.Errorf("%d: %s, want %q", i, r.Payload, test.want)
+			}
+		}
+	})
+}
+
+func TestMemory(t *testing.T) {
+	b := newBench(t, false)
+	if residentMB(os.Getpid()) == 0 {
+		t.Skip("this system does not tell a process's memory")
+	}
+	s := b.goSpec()
+	s.Timeout = 8 * time.Second
+	r := b.invoke(s, `{"Do":"eat","Size":300}`)
+	if r.Type != "Runtime.OutOfMemory" || r.MemoryMB < 128 {
+		t.Errorf("%+v %s", r, r.Payload)
+	}
+}
+
+func TestEnvironmentIsNotInherited(t *testing.T) {
+	t.Setenv("FOGBANK_TEST_SECRET", "leak")
+	modes(t, func(t *testing.T, b *bench) {
+		s := b.goSpec()
+		s.Variables = map[string]string{"MINE": "1", "AWS_REGION": "no"}
+		var env []string
+		if err := json.Unmarshal(b.invoke(s, `{"Do":"env"}`).Payload, &env); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, kv := range env {
+			k, v, _ := strings.Cut(kv, "=")
+			got[k] = v
+		}
+		for k, want := range map[string]string{
+			"MINE": "1", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "ASIAX",
+			"AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+			"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "_HANDLER": "bootstrap", "TZ": ":UTC",
+		} {
+			if got[k] != want {
+				t.Errorf("%s=%q, want %q", k, got[k], want)
+			}
+		}
+		for _, k := range []string{"FOGBANK_TEST_SECRET", "HOME", "USER", "GOPATH", "GOGC"} {
+			if v, ok := got[k]; ok {
+				t.Errorf("%s=%q was inherited", k, v)
+			}
+		}
+	})
+}
+
+func TestIsolation(t *testing.T) {
+	b := newBench(t, false)
+	label := b.process.Isolation()
+	if strings.HasPrefix(label, "NONE") {
+		t.Skip(label)
+	}
+	t.Log(label)
+	s := b.goSpec()
+	home, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ try, want string }{
+		{"write /var/task/x", "read-only"},
+		{"write /x", "read-only"},
+		{"write /usr/x", "read-only"},
+		{"write /etc/passwd", "read-only"},
+		{"write /tmp/x", `"ok"`},
+		{"read /etc/shadow", "no such file"},
+		{"read " + home + "/compute_test.go", "no such file"},
+		{"list /root", "no such file"},
+		{"list /sys", "no such file"},
+		{"list /var/task", `["bootstrap"]`},
+		{"write /proc/sys/kernel/core_pattern", "denied"},
+		{"pid", "[1,"},
+	} {
+		r := b.invoke(s, `{"Do":"try","Arg":"`+test.try+`"}`)
+		if !strings.Contains(string(r.Payload), test.want) {
+			t.Errorf("%s: %s, want %q", test.try, r.Payload, test.want)
+		}
+	}
+	var st []int
+	if err := json.Unmarshal(b.invoke(s, `{"Do":"try","Arg":"pid"}`).Payload, &st); err != nil || st[1] == 0 {
+		t.Errorf("runs as user %v", st)
+	}
+	status := string(b.invoke(s, `{"Do":"try","Arg":"read /proc/self/status"}`).Payload)
+	for _, want := range []string{`CapEff:\t0000000000000000`, `CapBnd:\t0000000000000000`, `NoNewPrivs:\t1`} {
+		if !strings.Contains(status, want) {
+			t.Errorf("/proc/self/status lacks %s", want)
+		}
+	}
+	if r := b.invoke(s, `{"Do":"try","Arg":"read /proc/self/fd/3"}`); !strings.Contains(string(r.Payload), "error") {
+		t.Logf("descriptor 3: %s", r.Payload)
+	}
+}
+
+func TestPlainSaysSo(t *testing.T) {
+	b := newBench(t, true)
+	b.invoke(b.goSpec(), "{}")
+	if !strings.HasPrefix(b.process.Isolation(), "NONE") || !strings.Contains(b.log(), "WARNING: this function is not isolated") {
+		t.Errorf("%q %q", b.process.Isolation(), b.log())
+	}
+}
+
+func TestOrphansAreKilled(t *testing.T) {
+	b := newBench(t, true)
+	s := b.goSpec()
+	var pid int
+	if err := json.Unmarshal(b.invoke(s, `{"Do":"orphan"}`).Payload, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Fatalf("the orphan does not run: %v", err)
+	}
+	b.process.Close()
+	// The orphan is init's, or a subreaper's, to collect: until then it is a zombie.
+	for range 200 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if errors.Is(err, os.ErrNotExist) || bytes.Contains(stat, []byte(") Z ")) {
+			return
+		}
+		if syscall.Kill(pid, 0) != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d outlives its environment", pid)
+}
+
+func TestConcurrency(t *testing.T) {
+	b := newBench(t, false)
+	s := b.goSpec()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if r := b.invoke(s, `{"Do":"echo"}`); r.Failed {
+					t.Errorf("%s", r.Payload)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n, busy := b.pool.Running(); n > 8 || busy != 0 {
+		t.Errorf("%d environments, %d busy", n, busy)
+	}
+	job := &Job{Function: "f", Revision: "1", Limit: 0, Spec: func(context.Context) (Spec, error) { return s, nil }}
+	if _, err := b.pool.Invoke(context.Background(), job); err != (Throttled{FunctionLimit}) {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkWarmInvoke(b *testing.B) {
+	h := newBench(b, false)
+	s := h.goSpec()
+	h.invoke(s, `{}`)
+	for b.Loop() {
+		h.invoke(s, `{"Do":"echo"}`)
+	}
+}
+
+func BenchmarkColdStart(b *testing.B) {
+	h := newBench(b, false)
+	s := h.goSpec()
+	for b.Loop() {
+		h.invoke(s, `{}`)
+		h.pool.Drop(s.Name)
+	}
+}
+
+var _ aws.ARN

@@ -1,0 +1,157 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"fogbank/world"
+)
+
+// Handler is a function of a Fake: it returns the answer or an error. Log writes a line to the
+// function's log. It ends when ctx does, which is when the function's timeout is over.
+type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) ([]byte, error)
+
+// Fake runs Go functions in memory, found by the function's handler, else by its name: for tests in
+// virtual time. The handlers of every Fake besides one's own are
+//
+//	echo        answers its event
+//	fail        fails with errorType "Error" and errorMessage "failed"
+//	fail:TEXT   the same with the message TEXT
+//	slow:10s    waits, then answers its event
+//	crash       ends as a process that exits with status 1 does
+//	log         logs its event and answers null
+//	value:JSON  answers JSON
+type Fake struct {
+	World    *world.World
+	Handlers map[string]Handler // by handler or function name; read only once in use
+	Started  atomic.Int64       // environments started
+}
+
+// FakeError is an error whose type and message a Handler chooses.
+type FakeError struct{ Type, Message string }
+
+func (e FakeError) Error() string { return e.Message }
+
+// errCrash makes the environment end.
+var errCrash = errors.New("crash")
+
+// Isolation says that there is none to speak of.
+func (f *Fake) Isolation() string { return "in memory: Go functions of a test" }
+
+// Start makes an environment; it fails when no handler fits.
+func (f *Fake) Start(_ context.Context, s Spec) (Env, error) {
+	h := f.find(s)
+	if h == nil {
+		return nil, errors.New("compute: the fake has no handler " + s.Handler + " for function " + s.Name)
+	}
+	f.Started.Add(1)
+	return &fakeEnv{world: f.World, spec: s, run: h}, nil
+}
+
+func (f *Fake) find(s Spec) Handler {
+	if h := f.Handlers[s.Handler]; h != nil {
+		return h
+	}
+	if h := f.Handlers[s.Name]; h != nil {
+		return h
+	}
+	name, arg, _ := strings.Cut(s.Handler, ":")
+	return f.standard(name, arg)
+}
+
+// standard returns the built-in handler of a name.
+func (f *Fake) standard(name, arg string) Handler {
+	switch name {
+	case "echo":
+		return func(_ context.Context, _ Spec, in Invocation, _ func(string)) ([]byte, error) {
+			return in.Payload, nil
+		}
+	case "fail":
+		if arg == "" {
+			arg = "failed"
+		}
+		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) {
+			return nil, FakeError{"Error", arg}
+		}
+	case "slow":
+		d, err := time.ParseDuration(arg)
+		if err != nil {
+			return nil
+		}
+		return func(ctx context.Context, _ Spec, in Invocation, _ func(string)) ([]byte, error) {
+			f.World.Wait(ctx, nil, d)
+			return in.Payload, ctx.Err()
+		}
+	case "crash":
+		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return nil, errCrash }
+	case "log":
+		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
+			log(string(in.Payload))
+			return []byte("null"), nil
+		}
+	case "value":
+		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return []byte(arg), nil }
+	}
+	return nil
+}
+
+// fakeEnv is one environment of a Fake.
+type fakeEnv struct {
+	world  *world.World
+	spec   Spec
+	run    Handler
+	warm   bool
+	closed atomic.Bool
+}
+
+func (e *fakeEnv) Alive() bool { return !e.closed.Load() }
+func (e *fakeEnv) Close()      { e.closed.Store(true) }
+
+// Invoke runs the handler until the function's timeout.
+func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
+	start := e.world.Start()
+	limited, cancel := e.world.WithTimeout(ctx, e.spec.Timeout)
+	defer cancel()
+	out, err := e.run(limited, e.spec, in, func(line string) {
+		if e.spec.Log != nil {
+			e.spec.Log(e.world.Now(), line)
+		}
+	})
+	r := e.result(in.ID, out, err, limited.Err() != nil && ctx.Err() == nil)
+	if err := ctx.Err(); err != nil {
+		e.Close()
+		return Result{}, err
+	}
+	r.Duration, r.MemoryMB = e.world.Elapsed(start), 32
+	if !e.warm {
+		r.Init, e.warm = time.Millisecond, true
+	}
+	return r, nil
+}
+
+func (e *fakeEnv) result(id string, out []byte, err error, late bool) Result {
+	if late {
+		e.Close()
+		return timedOut(id, e.spec.Timeout)
+	}
+	if errors.Is(err, errCrash) {
+		e.Close()
+		return Failure("error", "Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: exit status 1", id)
+	}
+	if f, ok := errors.AsType[FakeError](err); ok {
+		r := Failure("", f.Type, "%s", f.Message)
+		return r
+	}
+	if err != nil {
+		return Failure("", "Error", "%s", err.Error())
+	}
+	return Result{Payload: out}
+}
+
+// timedOut is the Result of a function that ran out of time.
+func timedOut(id string, limit time.Duration) Result {
+	return Failure("timeout", "Sandbox.Timedout", "RequestId: %s Error: Task timed out after %.2f seconds", id, limit.Seconds())
+}

@@ -1,0 +1,148 @@
+package compute
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// child is the process an environment consists of, with those it started.
+type child struct {
+	process *os.Process
+	status  *os.File // what the cell complains of, empty once the runtime has started
+
+	mu     sync.Mutex
+	reaped bool
+	said   string
+}
+
+func (c *child) pid() int { return c.process.Pid }
+
+// kill kills the whole process group, as long as its number is ours.
+func (c *child) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reaped {
+		syscall.Kill(-c.process.Pid, syscall.SIGKILL)
+	}
+}
+
+// wait waits for the process, kills what it leaves behind, and says how it ended.
+func (c *child) wait() string {
+	state, err := c.reap()
+	if c.status != nil {
+		b, _ := io.ReadAll(io.LimitReader(c.status, 4096)) // the writer has ended: all it said is there
+		c.status.Close()
+		c.said = string(b)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return state.String()
+}
+
+// complaint is why the process did not become the runtime; "" if it did. Only after wait.
+func (c *child) complaint() string { return c.said }
+
+// launch starts the environment's process and what listens to it.
+func (e *environment) launch(task string, l net.Listener) error {
+	p := e.p
+	mode := p.probe().mode
+	inside, boot, tmp := taskRoot, runtimeDir, "/tmp"
+	var own string // a directory of this environment's own
+	if mode == modePlain {
+		own = filepath.Join(p.dir, "env-"+strconv.Itoa(int(p.serial.Add(1))))
+		if err := os.MkdirAll(own, 0o700); err != nil {
+			return err
+		}
+		inside, boot, tmp = task, p.runtime, own
+	}
+	g, err := p.program(e.spec.Runtime, inside, boot)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
+		g.argv = []string{g.argv[0], "--max-old-space-size=" + strconv.Itoa(max(e.spec.MemoryMB*9/10, 64)), g.argv[1]}
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer write.Close()
+	e.api = l
+	e.out = newOutput(read, func(line string) {
+		if e.spec.Log != nil {
+			e.spec.Log(p.o.World.Now(), line)
+		}
+	})
+	e.announce(mode, g.notice)
+	env := environ(e.spec, l.Addr().String(), inside, boot, tmp)
+	if mode == modePlain {
+		e.child, err = spawnPlain(g.argv, env, inside, write)
+	} else {
+		e.child, err = p.spawnCell(mode, e.cell(g, task, env), write)
+	}
+	if err != nil {
+		read.Close()
+		os.RemoveAll(own)
+		return fmt.Errorf("compute: starting %s: %w", e.spec.Function, err)
+	}
+	e.follow(own)
+	return nil
+}
+
+// announce writes into the log what a reader must know about this environment.
+func (e *environment) announce(mode, notice string) {
+	if mode == modePlain {
+		e.out.line("fogbank: WARNING: this function is not isolated: " + e.p.Isolation())
+	}
+	if notice != "" {
+		e.out.line(notice)
+	}
+}
+
+// follow serves the environment until its process ends, then removes its directory.
+func (e *environment) follow(own string) {
+	go e.server().Serve(e.api)
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		e.out.follow()
+	}()
+	go func() {
+		status := e.child.wait()
+		e.exited(status)
+		if own != "" {
+			os.RemoveAll(own)
+		}
+		<-printed
+		e.out.read.Close()
+	}()
+}
+
+// entryError is a program that cannot be executed, which is the function's fault.
+type entryError struct{ err error }
+
+func (e *entryError) Error() string { return e.err.Error() }
+
+// spawnPlain starts a process without isolation.
+func spawnPlain(argv, env []string, dir string, out *os.File) (*child, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	process, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
+		Dir: dir, Env: env, Files: []*os.File{null, out, out}, Sys: plainAttr(),
+	})
+	if err != nil {
+		return nil, &entryError{err}
+	}
+	return &child{process: process}, nil
+}

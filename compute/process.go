@@ -1,0 +1,454 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fogbank/world"
+)
+
+const (
+	// initLimit is how long a function may take to initialise before its own timeout counts.
+	initLimit = 10 * time.Second
+	// handover is how long a warm runtime may take to ask for its next invocation.
+	handover = 500 * time.Millisecond
+	// memoryWatch is how often a running invocation's memory is looked at.
+	memoryWatch = 100 * time.Millisecond
+	// memorySample is how long a reading of the memory in use stays good for REPORT lines.
+	memorySample = time.Second
+)
+
+// ProcessOptions make a Process; World, Code and Dir are needed.
+type ProcessOptions struct {
+	World *world.World
+	Code  *Code
+	Dir   string // for what environments need while they run; emptied by NewProcess
+	Log   *slog.Logger
+	Plain bool // do not isolate even where it is possible
+}
+
+// Process runs environments as processes of the operating system.
+//
+// MemorySize is kept by looking, every 100 ms while an invocation runs, at the memory of the processes
+// the environment consists of; beyond it the environment is killed. A function can exceed it for that long.
+type Process struct {
+	o       ProcessOptions
+	dir     string
+	runtime string // where our bootstraps are
+	probe   func() isolation
+
+	serial atomic.Uint32 // of environments: their users and directories
+
+	mu           sync.Mutex
+	closed       bool
+	envs         map[*environment]struct{}
+	interpreters map[string]interpreter
+}
+
+// isolation is what this host allows.
+type isolation struct {
+	mode   string // modeRoot, modeUser or modePlain
+	reason string // why modePlain
+}
+
+// The modes of isolation.
+const (
+	modeRoot  = "root"
+	modeUser  = "user"
+	modePlain = "plain"
+)
+
+// NewProcess prepares Dir. Call Close to end every environment.
+func NewProcess(o ProcessOptions) (*Process, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("compute: emptying the directory of environments: %w", err)
+	}
+	p := &Process{o: o, dir: dir, runtime: filepath.Join(dir, "runtime"),
+		envs: map[*environment]struct{}{}, interpreters: map[string]interpreter{}}
+	if err := writeBootstraps(p.runtime); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "root"), 0o755); err != nil {
+		return nil, err
+	}
+	p.probe = sync.OnceValue(p.tryIsolation)
+	return p, nil
+}
+
+// tryIsolation finds the best mode that works here, and says loudly when there is none.
+func (p *Process) tryIsolation() isolation {
+	i := isolation{modePlain, "it was switched off"}
+	if !p.o.Plain {
+		i = p.findIsolation()
+	}
+	if i.mode == modePlain {
+		p.o.Log.Warn("FUNCTIONS ARE NOT ISOLATED: they run as plain processes of this user and can read and write whatever it can", "reason", i.reason)
+	}
+	return i
+}
+
+// Isolation says how environments are kept from the host and from each other.
+func (p *Process) Isolation() string {
+	const has = "mount, PID, IPC and UTS namespaces, read-only root, own /tmp; network shared with the host"
+	switch i := p.probe(); i.mode {
+	case modeRoot:
+		return has + "; a user for each environment"
+	case modeUser:
+		return has + "; unprivileged user namespace"
+	default:
+		return "NONE: plain processes of the server's user (" + i.reason + ")"
+	}
+}
+
+// Close kills every environment and waits for them; none can be started any more.
+func (p *Process) Close() {
+	p.mu.Lock()
+	p.closed = true
+	list := make([]*environment, 0, len(p.envs))
+	for e := range p.envs {
+		list = append(list, e)
+	}
+	p.mu.Unlock()
+	for _, e := range list {
+		e.kill(ErrClosed)
+	}
+	for _, e := range list {
+		e.Close()
+	}
+}
+
+// Start starts a process for the function.
+func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
+	task, err := p.o.Code.Dir(s.Code)
+	if err != nil {
+		return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
+	}
+	if strings.HasPrefix(s.Runtime, "provided") {
+		if _, err := os.Stat(filepath.Join(task, "bootstrap")); err != nil {
+			return broken{"Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"}, nil
+		}
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	e := &environment{p: p, spec: s, started: p.o.World.Start(), work: make(chan *work),
+		dead: make(chan struct{}), failed: make(chan struct{})}
+	if err := e.launch(task, listener); err != nil {
+		listener.Close()
+		if entry, ok := errors.AsType[*entryError](err); ok {
+			return broken{"Runtime.InvalidEntrypoint", entry.Error()}, nil
+		}
+		return nil, err
+	}
+	if !p.add(e) {
+		e.kill(ErrClosed)
+		e.Close()
+		return nil, ErrClosed
+	}
+	return e, nil
+}
+
+func (p *Process) add(e *environment) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.envs[e] = struct{}{}
+	return true
+}
+
+func (p *Process) remove(e *environment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.envs, e)
+}
+
+// broken is an environment that cannot start, which is the function's fault: it answers so.
+type broken struct{ kind, message string }
+
+func (b broken) Alive() bool { return false }
+func (b broken) Close()      {}
+
+func (b broken) Invoke(_ context.Context, in Invocation) (Result, error) {
+	return Failure("error", b.kind, "RequestId: %s Error: %s", in.ID, b.message), nil
+}
+
+// environment is a process and its Runtime API.
+type environment struct {
+	p       *Process
+	spec    Spec
+	started time.Time
+	api     net.Listener
+	child   *child
+	out     *output
+	work    chan *work    // to whoever asks for the next invocation
+	dead    chan struct{} // closed when nothing of the environment runs any more
+	failed  chan struct{} // closed when the runtime reported that it cannot initialise
+
+	mu       sync.Mutex
+	current  *work
+	initial  *Result // how the initialisation failed
+	warm     bool
+	why      error // set when we killed it
+	peakMB   int
+	sampled  time.Time
+	exitText string
+}
+
+// work is an invocation on its way through an environment.
+type work struct {
+	in     Invocation
+	taken  chan struct{} // closed when the runtime has it
+	done   chan struct{} // closed when result or err is set
+	start  time.Time     // when it was taken
+	result Result
+	err    error
+}
+
+// Alive reports whether the process runs.
+func (e *environment) Alive() bool {
+	select {
+	case <-e.dead:
+		return false
+	case <-e.failed:
+		return false
+	default:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.why == nil
+	}
+}
+
+// Invoke hands an invocation to the runtime and waits for its answer, its end, or the timeout.
+func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error) {
+	w := &work{in: in, taken: make(chan struct{}), done: make(chan struct{})}
+	cold := !e.warm
+	if r, err := e.offer(ctx, w, cold); r != nil || err != nil {
+		return e.finished(w, r, err, cold)
+	}
+	limited, cancel := e.p.o.World.WithTimeout(ctx, e.spec.Timeout)
+	defer cancel()
+	e.await(ctx, limited, w)
+	e.warm = true
+	return e.finished(w, &w.result, w.err, cold)
+}
+
+// finished completes the figures of a result.
+func (e *environment) finished(w *work, r *Result, err error, cold bool) (Result, error) {
+	if err != nil {
+		return Result{}, err
+	}
+	world := e.p.o.World
+	if w.start.IsZero() {
+		r.Init = world.Elapsed(e.started)
+	} else {
+		r.Duration = world.Elapsed(w.start)
+		if cold {
+			r.Init = w.start.Sub(e.started)
+		}
+	}
+	e.out.drain()
+	r.MemoryMB = e.memory()
+	return *r, nil
+}
+
+// offer waits until the runtime takes w. It returns a result when the initialisation failed.
+func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, error) {
+	limit := handover
+	if cold {
+		limit = initLimit + e.spec.Timeout
+	}
+	limited, cancel := e.p.o.World.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case e.work <- w:
+		<-w.taken
+		return nil, nil
+	case <-e.failed:
+		e.mu.Lock()
+		r := *e.initial
+		e.mu.Unlock()
+		e.kill(errReplaced)
+		return &r, nil
+	case <-e.dead:
+		if !cold {
+			return nil, ErrNotTaken
+		}
+		r, err := e.exitResult(w.in.ID)
+		return &r, err
+	case <-limited.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		e.kill(ErrClosed)
+		return nil, err
+	}
+	e.kill(errReplaced)
+	if !cold {
+		return nil, ErrNotTaken
+	}
+	r := timedOut(w.in.ID, e.spec.Timeout)
+	return &r, nil
+}
+
+// errReplaced is why an environment is killed that is of no more use.
+var errReplaced = errors.New("compute: the environment is of no more use")
+
+// await waits until w is done, kills the environment when it takes too long or too much memory.
+func (e *environment) await(ctx, limited context.Context, w *work) {
+	world := e.p.o.World
+	for !world.Wait(limited, w.done, memoryWatch) {
+		if ctx.Err() != nil {
+			e.kill(ErrClosed)
+		} else if limited.Err() != nil {
+			e.finish(w, timedOut(w.in.ID, e.spec.Timeout), nil)
+			e.kill(errReplaced)
+		} else if mb := residentMB(e.child.pid()); mb > e.spec.MemoryMB {
+			e.note(mb)
+			e.finish(w, Failure("error", "Runtime.OutOfMemory", "RequestId: %s Error: Runtime exited with error: signal: killed", w.in.ID), nil)
+			e.kill(errReplaced)
+		}
+		if limited.Err() != nil {
+			<-w.done
+			break
+		}
+	}
+	if w.result.Status == "timeout" {
+		e.out.line(fmt.Sprintf("%s %s Task timed out after %.2f seconds",
+			world.Now().Format("2006-01-02T15:04:05.000Z"), w.in.ID, e.spec.Timeout.Seconds()))
+	}
+}
+
+// take gives w to the runtime.
+func (e *environment) take(w *work) {
+	e.mu.Lock()
+	e.current = w
+	w.start = e.p.o.World.Start()
+	e.mu.Unlock()
+	close(w.taken)
+}
+
+// finish ends w, unless it has ended; it reports whether it did.
+func (e *environment) finish(w *work, r Result, err error) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current != w || w == nil {
+		return false
+	}
+	e.current = nil
+	w.result, w.err = r, err
+	close(w.done)
+	return true
+}
+
+// running returns the invocation with the id if it is under way.
+func (e *environment) running(id string) *work {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil || e.current.in.ID != id {
+		return nil
+	}
+	return e.current
+}
+
+// failInit records that the runtime cannot initialise.
+func (e *environment) failInit(r Result) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.initial == nil {
+		e.initial = &r
+		close(e.failed)
+	}
+}
+
+// kill ends everything in the environment, soon.
+func (e *environment) kill(why error) {
+	e.mu.Lock()
+	if e.why == nil {
+		e.why = why
+	}
+	e.mu.Unlock()
+	e.child.kill()
+}
+
+// Close kills the environment and waits until nothing of it is left.
+func (e *environment) Close() {
+	e.kill(errReplaced)
+	<-e.dead
+}
+
+// exited is what happens when the process has ended: the invocation under way has failed.
+func (e *environment) exited(status string) {
+	e.api.Close()
+	e.out.drain()
+	e.mu.Lock()
+	e.exitText = status
+	w := e.current
+	e.mu.Unlock()
+	if w != nil {
+		r, err := e.exitResult(w.in.ID)
+		e.finish(w, r, err)
+	}
+	e.p.remove(e)
+	close(e.dead)
+}
+
+// exitResult is how an invocation ends that the process did not survive.
+func (e *environment) exitResult(id string) (Result, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.why == ErrClosed {
+		return Result{}, ErrClosed
+	}
+	if what := e.child.complaint(); what != "" {
+		if entry, ok := strings.CutPrefix(what, "exec: "); ok {
+			return Failure("error", "Runtime.InvalidEntrypoint", "RequestId: %s Error: fork/exec %s", id, entry), nil
+		}
+		return Result{}, fmt.Errorf("compute: the sandbox of %s: %s", e.spec.Function, what)
+	}
+	if e.exitText == "exit status 0" {
+		return Failure("error", "Runtime.ExitError", "RequestId: %s Error: Runtime exited without providing a reason", id), nil
+	}
+	return Failure("error", "Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: %s", id, e.exitText), nil
+}
+
+// note remembers the most memory seen.
+func (e *environment) note(mb int) {
+	e.mu.Lock()
+	e.peakMB = max(e.peakMB, mb)
+	e.mu.Unlock()
+}
+
+// memory is the most memory used so far, in MB, as of at most a second ago.
+func (e *environment) memory() int {
+	world := e.p.o.World
+	e.mu.Lock()
+	fresh := !e.sampled.IsZero() && world.Elapsed(e.sampled) < memorySample
+	if !fresh {
+		e.sampled = world.Start()
+	}
+	e.mu.Unlock()
+	if !fresh {
+		e.note(peakMB(e.child.pid()))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.peakMB
+}

@@ -1,0 +1,188 @@
+package compute
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// bootstraps are our runtimes for interpreted languages.
+//
+//go:embed bootstrap/bootstrap.py bootstrap/bootstrap.mjs
+var bootstraps embed.FS
+
+// Where an environment finds things, as in AWS.
+const (
+	taskRoot   = "/var/task"
+	runtimeDir = "/var/runtime"
+)
+
+// program is how a runtime is started.
+type program struct {
+	argv   []string
+	binds  []string // directories of the host it needs beyond the system's own
+	notice string   // a line for the log where it is not quite the runtime asked for
+}
+
+// interpreter is one found on the host.
+type interpreter struct {
+	path, prefix, version string
+}
+
+// Supported says whether this host can run a runtime, and if not, why. It answers for the form of its name
+// alone, without looking at the host, where runtimes come with the function.
+func (p *Process) Supported(runtime string) error {
+	_, err := p.program(runtime, taskRoot, runtimeDir)
+	return err
+}
+
+// program finds how to start a runtime whose code is at task and whose bootstrap is below dir.
+func (p *Process) program(runtime, task, dir string) (program, error) {
+	if strings.HasPrefix(runtime, "provided") {
+		return program{argv: []string{task + "/bootstrap"}}, nil
+	}
+	version, isPython := strings.CutPrefix(runtime, "python")
+	if isPython {
+		in, err := p.interpreter("python", "python"+version, "python3", "python")
+		if err != nil {
+			return program{}, err
+		}
+		return in.program(runtime, version, "Python", in.path, dir+"/bootstrap.py"), nil
+	}
+	if major, ok := strings.CutPrefix(runtime, "nodejs"); ok {
+		in, err := p.interpreter("node", "node"+strings.TrimSuffix(major, ".x"), "node", "nodejs")
+		if err != nil {
+			return program{}, err
+		}
+		return in.program(runtime, strings.TrimSuffix(major, ".x"), "Node.js", in.path, dir+"/bootstrap.mjs"), nil
+	}
+	return program{}, fmt.Errorf("the runtime %s is not supported here: only provided.al2, provided.al2023, and python and nodejs where their interpreters are installed", runtime)
+}
+
+func (in interpreter) program(runtime, wanted, language string, argv ...string) program {
+	g := program{argv: argv, binds: []string{in.prefix}}
+	if in.version != wanted && !strings.HasPrefix(in.version, wanted+".") {
+		g.notice = fmt.Sprintf("fogbank: %s runs on %s %s of this host", runtime, language, in.version)
+	}
+	return g
+}
+
+// interpreter finds the first of the names that can be run, and remembers it.
+func (p *Process) interpreter(kind string, names ...string) (interpreter, error) {
+	p.mu.Lock()
+	in, ok := p.interpreters[names[0]]
+	p.mu.Unlock()
+	if ok {
+		return in, nil
+	}
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if in, err = ask(path, kind); err != nil {
+			continue
+		}
+		p.mu.Lock()
+		p.interpreters[names[0]] = in
+		p.mu.Unlock()
+		return in, nil
+	}
+	return interpreter{}, fmt.Errorf("no %s interpreter is installed on this host (looked for %s)", kind, strings.Join(names, ", "))
+}
+
+// ask runs an interpreter, which may be a shim, to learn where it really is.
+func ask(path, kind string) (interpreter, error) {
+	args := []string{"-c", "import sys; print(sys.executable); print(sys.base_prefix); print('%d.%d.%d' % sys.version_info[:3])"}
+	if kind == "node" {
+		args = []string{"-p", "[process.execPath, require('path').resolve(process.execPath, '../..'), process.versions.node].join('\\n')"}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), initLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	out, err := cmd.Output()
+	if err != nil {
+		return interpreter{}, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != 3 {
+		return interpreter{}, fmt.Errorf("compute: %s answered %q", path, out)
+	}
+	return interpreter{lines[0], lines[1], lines[2]}, nil
+}
+
+// writeBootstraps puts our runtimes into dir.
+func writeBootstraps(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := bootstraps.ReadDir("bootstrap")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		b, err := bootstraps.ReadFile("bootstrap/" + e.Name())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, e.Name()), b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// environ is everything an environment's process finds in its environment: nothing is inherited.
+func environ(s Spec, api, task, dir, tmp string) []string {
+	libs := []string{"/lib64", "/usr/lib64", dir, dir + "/lib", task, task + "/lib", "/opt/lib"}
+	kind := s.OnDemandInit
+	if kind == "" {
+		kind = "on-demand"
+	}
+	v := map[string]string{
+		"LANG": "en_US.UTF-8", "TZ": ":UTC",
+		"PATH":            "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"LD_LIBRARY_PATH": strings.Join(libs, ":"),
+	}
+	if tmp != "/tmp" {
+		v["TMPDIR"] = tmp
+	}
+	if major, ok := strings.CutPrefix(s.Runtime, "nodejs"); ok {
+		v["NODE_PATH"] = "/opt/nodejs/node" + strings.TrimSuffix(major, ".x") + "/node_modules:/opt/nodejs/node_modules:" + dir + "/node_modules"
+	}
+	if !strings.HasPrefix(s.Runtime, "provided") {
+		v["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + s.Runtime
+	}
+	if s.Endpoint != "" {
+		v["AWS_ENDPOINT_URL"] = s.Endpoint
+	}
+	for k, val := range s.Variables {
+		v[k] = val
+	}
+	for k, val := range map[string]string{
+		"AWS_LAMBDA_RUNTIME_API": api, "_HANDLER": s.Handler,
+		"LAMBDA_TASK_ROOT": task, "LAMBDA_RUNTIME_DIR": dir,
+		"AWS_REGION": s.Region, "AWS_DEFAULT_REGION": s.Region,
+		"AWS_LAMBDA_FUNCTION_NAME": s.Name, "AWS_LAMBDA_FUNCTION_VERSION": s.Version,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(s.MemoryMB),
+		"AWS_LAMBDA_LOG_GROUP_NAME":       s.LogGroup, "AWS_LAMBDA_LOG_STREAM_NAME": s.LogStream,
+		"AWS_LAMBDA_INITIALIZATION_TYPE": kind,
+		"AWS_ACCESS_KEY_ID": s.Credentials.KeyID, "AWS_SECRET_ACCESS_KEY": s.Credentials.Secret,
+		"AWS_SESSION_TOKEN": s.Credentials.Token,
+	} {
+		v[k] = val
+	}
+	list := make([]string, 0, len(v))
+	for k, val := range v {
+		list = append(list, k+"="+val)
+	}
+	slices.Sort(list)
+	return list
+}

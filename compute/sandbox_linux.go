@@ -1,0 +1,495 @@
+package compute
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// cellName is the name (argument 0) under which this program makes itself a cell and becomes the runtime.
+const cellName = "fogbank-cell"
+
+// Main must be called at the very start of main, or of TestMain. In a process that was started to become
+// an environment it does not return.
+func Main() {
+	if len(os.Args) == 1 && os.Args[0] == cellName {
+		becomeCell()
+	}
+	callsMain = true
+}
+
+// callsMain is whether this program may start itself anew as a cell.
+var callsMain bool
+
+const (
+	firstUser = 1_600_000_000 // environments' users and groups: this one and the 65,535 after it
+	users     = 1 << 16
+	innerUser = 993 // the user and group inside an unprivileged user namespace
+	fileLimit = 1024
+	procLimit = 1024
+)
+
+// cell is what a process makes of itself before it becomes the runtime.
+type cell struct {
+	Mode  string
+	Root  string // an empty directory to put the new root on
+	Binds []bind
+	TmpMB int
+	User  int // root mode: the user and group to become
+	Argv  []string
+	Env   []string
+	Probe bool // end with status 0 instead of becoming anything
+}
+
+// bind makes a directory or file of the host visible, read-only.
+type bind struct{ From, To string }
+
+// systemDirs are shown to every environment where the host has them; links are made anew.
+var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
+
+// systemFiles are shown to every environment where the host has them.
+var systemFiles = []string{
+	"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
+	"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols", "/etc/mime.types",
+}
+
+var devices = []string{"null", "zero", "full", "random", "urandom"}
+
+// cell describes the environment's sandbox.
+func (e *environment) cell(g program, task string, env []string) *cell {
+	c := &cell{Root: filepath.Join(e.p.dir, "root"), TmpMB: e.spec.TmpMB, Argv: g.argv, Env: env}
+	c.Binds = []bind{{task, taskRoot}, {e.p.runtime, runtimeDir}}
+	for _, b := range g.binds {
+		if b != "/" && b != "/usr" && !strings.HasPrefix(b, "/usr/") {
+			c.Binds = append(c.Binds, bind{b, b})
+		}
+	}
+	return c
+}
+
+// findIsolation tries the modes in turn.
+func (p *Process) findIsolation() isolation {
+	if !callsMain {
+		return isolation{modePlain, "the program does not call compute.Main"}
+	}
+	mode := modeUser
+	if os.Geteuid() == 0 {
+		mode = modeRoot
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return isolation{modePlain, err.Error()}
+	}
+	defer read.Close()
+	defer write.Close()
+	c, err := p.spawnCell(mode, &cell{Root: filepath.Join(p.dir, "root"), TmpMB: 1, Probe: true}, write)
+	if err != nil {
+		return isolation{modePlain, err.Error()}
+	}
+	if s := c.wait(); c.complaint() != "" || s != "exit status 0" {
+		return isolation{modePlain, strings.TrimSpace(c.complaint() + " " + s)}
+	}
+	return isolation{mode: mode}
+}
+
+// spawnCell starts this program as a cell.
+func (p *Process) spawnCell(mode string, c *cell, out *os.File) (*child, error) {
+	c.Mode, c.User = mode, firstUser+int(p.serial.Add(1)%users)
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	inRead, inWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer inRead.Close()
+	defer inWrite.Close()
+	status, statusWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer statusWrite.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		status.Close()
+		return nil, err
+	}
+	defer null.Close()
+	process, err := os.StartProcess("/proc/self/exe", []string{cellName}, &os.ProcAttr{
+		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, out, out, inRead, statusWrite}, Sys: cellAttr(mode),
+	})
+	if err != nil {
+		status.Close()
+		return nil, err
+	}
+	// The description may be larger than the pipe: the child reads while we write.
+	if _, err := inWrite.Write(doc); err != nil && !errors.Is(err, syscall.EPIPE) {
+		process.Kill()
+	}
+	return &child{process: process, status: status}, nil
+}
+
+func cellAttr(mode string) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{
+		Setsid: true, Pdeathsig: syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+	}
+	if mode == modeUser {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Getegid(), Size: 1}}
+		a.AmbientCaps = []uintptr{capSysAdmin, capSetpcap}
+	}
+	return a
+}
+
+func plainAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// reap waits until the process has ended, kills its group while its number cannot be another's yet, and
+// takes its state.
+func (c *child) reap() (*os.ProcessState, error) {
+	const pPID, wExited, wNoWait = 1, 4, 0x01000000
+	var info [128]byte
+	pid := c.process.Pid
+	for {
+		_, _, e := syscall.Syscall6(syscall.SYS_WAITID, pPID, uintptr(pid), uintptr(unsafe.Pointer(&info)), wExited|wNoWait, 0, 0)
+		if e != syscall.EINTR {
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	syscall.Kill(-pid, syscall.SIGKILL)
+	c.reaped = true
+	return c.process.Wait()
+}
+
+const (
+	capSetpcap  = 8
+	capSysAdmin = 21
+
+	prSetPdeathsig   = 1
+	prCapbsetDrop    = 24
+	prSetSecurebits  = 28
+	prSetNoNewPrivs  = 38
+	prCapAmbient     = 47
+	ambientClearAll  = 4
+	rlimitNproc      = 6
+	secureEverything = 0xef // NOROOT, NO_SETUID_FIXUP, KEEP_CAPS off, NO_CAP_AMBIENT_RAISE, each locked
+)
+
+// becomeCell makes the process a cell as described on descriptor 3, tells on descriptor 4 what goes wrong,
+// and becomes the runtime.
+func becomeCell() {
+	runtime.LockOSThread()
+	syscall.CloseOnExec(3)
+	syscall.CloseOnExec(4)
+	in, status := os.NewFile(3, "description"), os.NewFile(4, "status")
+	b, err := io.ReadAll(in)
+	c := &cell{}
+	if err == nil {
+		err = json.Unmarshal(b, c)
+	}
+	if err == nil {
+		err = c.enter()
+	}
+	if err != nil {
+		fmt.Fprintf(status, "%v", err)
+		os.Exit(1)
+	}
+	if c.Probe {
+		os.Exit(0)
+	}
+	err = syscall.Exec(c.Argv[0], c.Argv, c.Env)
+	fmt.Fprintf(status, "exec: %s: %v", c.Argv[0], err)
+	os.Exit(1)
+}
+
+// enter does everything but become the runtime.
+func (c *cell) enter() error {
+	if err := c.buildRoot(); err != nil {
+		return err
+	}
+	if err := syscall.Sethostname([]byte("localhost")); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	if err := c.limit(); err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	if err := c.drop(); err != nil {
+		return fmt.Errorf("privileges: %w", err)
+	}
+	return syscall.Chdir(taskRoot)
+}
+
+// buildRoot makes a new root of read-only pieces of the host and moves into it.
+func (c *cell) buildRoot() error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private mounts: %w", err)
+	}
+	syscall.Umask(0o022)
+	if err := syscall.Mount("root", c.Root, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=4m,mode=755"); err != nil {
+		return fmt.Errorf("new root: %w", err)
+	}
+	steps := []func() error{c.showSystem, c.showDevices, c.showBinds, c.makeOwn}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Chdir(c.Root); err != nil {
+		return err
+	}
+	if err := syscall.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := syscall.Unmount(".", syscall.MNT_DETACH); err != nil {
+		return fmt.Errorf("leaving the host's root: %w", err)
+	}
+	if err := syscall.Chdir("/"); err != nil {
+		return err
+	}
+	return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY|syscall.MS_NOSUID|syscall.MS_NODEV, "")
+}
+
+// showSystem shows the host's programs and libraries and the few files of /etc that libraries read.
+func (c *cell) showSystem() error {
+	for _, d := range systemDirs {
+		info, err := os.Lstat(d)
+		if err != nil {
+			continue
+		}
+		if info.Mode()&os.ModeSymlink == 0 {
+			err = c.show(d, d)
+		} else if to, e := os.Readlink(d); e == nil {
+			err = os.Symlink(to, c.Root+d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, f := range systemFiles {
+		if from, err := filepath.EvalSymlinks(f); err == nil {
+			if err := c.show(from, f); err != nil {
+				return err
+			}
+		}
+	}
+	passwd := "root:x:0:0:root:/root:/sbin/nologin\nsbx_user:x:" + strconv.Itoa(c.inner()) + ":" + strconv.Itoa(c.inner()) + "::/tmp:/sbin/nologin\n"
+	return os.WriteFile(c.Root+"/etc/passwd", []byte(passwd), 0o644)
+}
+
+// inner is the user's number inside.
+func (c *cell) inner() int {
+	if c.Mode == modeUser {
+		return innerUser
+	}
+	return c.User
+}
+
+// showDevices shows the harmless devices.
+func (c *cell) showDevices() error {
+	for _, d := range devices {
+		if err := c.bind("/dev/"+d, "/dev/"+d); err != nil {
+			return err
+		}
+	}
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := os.Symlink(to, c.Root+"/dev/"+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showBinds shows the function's code, our runtimes and the interpreter.
+func (c *cell) showBinds() error {
+	for _, b := range c.Binds {
+		if err := c.show(b.From, b.To); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeOwn makes what belongs to the environment alone: /proc and /tmp, and the empty places of AWS's image.
+func (c *cell) makeOwn() error {
+	for _, d := range []string{"/proc", "/tmp", "/opt", taskRoot, runtimeDir} {
+		if err := os.MkdirAll(c.Root+d, 0o755); err != nil {
+			return err
+		}
+	}
+	const quiet = syscall.MS_NOSUID | syscall.MS_NODEV
+	if err := syscall.Mount("tmp", c.Root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m"); err != nil {
+		return fmt.Errorf("/tmp: %w", err)
+	}
+	// Inside a container that hides parts of /proc an unprivileged user may not mount a new one. The
+	// environment then has none, rather than the host's.
+	err := syscall.Mount("proc", c.Root+"/proc", "proc", quiet|syscall.MS_NOEXEC, "")
+	if err != nil && c.Mode == modeRoot {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	return nil
+}
+
+// show binds a directory or file of the host and makes it read-only.
+func (c *cell) show(from, to string) error {
+	if err := c.bind(from, to); err != nil {
+		return err
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(c.Root+to, &st); err != nil {
+		return fmt.Errorf("%s: %w", to, err)
+	}
+	// Flags that the host set on the mount may not be taken away in a user namespace.
+	kept := uintptr(st.Flags) & (syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_NOATIME | syscall.MS_NODIRATIME | 0x1000 | syscall.MS_RELATIME)
+	if kept&0x1000 != 0 { // ST_RELATIME has another number than MS_RELATIME
+		kept = kept&^0x1000 | syscall.MS_RELATIME
+	}
+	flags := syscall.MS_REMOUNT | syscall.MS_BIND | syscall.MS_RDONLY | syscall.MS_NOSUID | kept
+	if err := syscall.Mount("", c.Root+to, "", flags, ""); err != nil {
+		return fmt.Errorf("read-only %s: %w", to, err)
+	}
+	return nil
+}
+
+// bind makes from visible at to.
+func (c *cell) bind(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	at := c.Root + to
+	dir := at
+	if !info.IsDir() {
+		dir = filepath.Dir(at)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		if err := os.WriteFile(at, nil, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Mount(from, at, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+		return fmt.Errorf("showing %s: %w", from, err)
+	}
+	return nil
+}
+
+// limit sets the resource limits. The number of processes is the user's, so it is set only where the
+// environment has a user of its own.
+func (c *cell) limit() error {
+	set := func(what int, n uint64) error {
+		return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
+	}
+	err := errors.Join(set(syscall.RLIMIT_CORE, 0), set(syscall.RLIMIT_NOFILE, fileLimit))
+	if c.Mode == modeRoot {
+		err = errors.Join(err, set(rlimitNproc, procLimit))
+	}
+	return err
+}
+
+// drop gives up every privilege, for good. The calls concern this thread, which is the one that becomes
+// the runtime.
+func (c *cell) drop() error {
+	for n := uintptr(0); n < 64; n++ {
+		if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prCapbsetDrop, n, 0); e == syscall.EINVAL {
+			break
+		} else if e != 0 {
+			return fmt.Errorf("bounding set: %w", e)
+		}
+	}
+	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prSetSecurebits, secureEverything, 0); e != 0 {
+		return fmt.Errorf("securebits: %w", e)
+	}
+	if c.Mode == modeRoot {
+		if err := c.become(); err != nil {
+			return err
+		}
+	}
+	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prCapAmbient, ambientClearAll, 0, 0, 0, 0); e != 0 {
+		return fmt.Errorf("ambient set: %w", e)
+	}
+	header := struct{ version, pid uint32 }{0x20080522, 0}
+	var none [6]uint32
+	if _, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0); e != 0 {
+		return fmt.Errorf("capabilities: %w", e)
+	}
+	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prSetPdeathsig, uintptr(syscall.SIGKILL), 0); e != 0 {
+		return fmt.Errorf("end with the server: %w", e)
+	}
+	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
+		return fmt.Errorf("no_new_privs: %w", e)
+	}
+	return nil
+}
+
+// become changes to the environment's own user and group.
+func (c *cell) become() error {
+	if err := syscall.Setgroups(nil); err != nil {
+		return fmt.Errorf("groups: %w", err)
+	}
+	if err := syscall.Setresgid(c.User, c.User, c.User); err != nil {
+		return fmt.Errorf("group: %w", err)
+	}
+	if err := syscall.Setresuid(c.User, c.User, c.User); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	return nil
+}
+
+// residentMB is the memory of a process and those below it, in MB.
+func residentMB(pid int) int {
+	kb, left := 0, 256
+	list := []int{pid}
+	for len(list) > 0 && left > 0 {
+		p := list[0]
+		list, left = list[1:], left-1
+		dir := "/proc/" + strconv.Itoa(p)
+		kb += statusKB(dir, "VmRSS:")
+		b, err := os.ReadFile(dir + "/task/" + strconv.Itoa(p) + "/children")
+		if err != nil {
+			continue
+		}
+		for _, f := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				list = append(list, n)
+			}
+		}
+	}
+	return kb / 1024
+}
+
+// peakMB is the most memory a process has used, in MB; 0 when it has ended.
+func peakMB(pid int) int { return statusKB("/proc/"+strconv.Itoa(pid), "VmHWM:") / 1024 }
+
+func statusKB(dir, field string) int {
+	b, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, ok := bytes.Cut(b, []byte("\n"+field))
+	if !ok {
+		return 0
+	}
+	f := bytes.Fields(rest[:min(len(rest), 64)])
+	if len(f) == 0 {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(f[0])) // the kernel writes a number
+	return n
+}

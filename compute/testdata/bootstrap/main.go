@@ -1,0 +1,131 @@
+// Command bootstrap is a function of the tests: a custom runtime that does what its event says.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+type event struct {
+	Do   string
+	Arg  string
+	Size int
+}
+
+func main() {
+	base := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/"
+	switch os.Getenv("INIT") {
+	case "error":
+		post(base+"init/error", []byte(`{"errorType":"My.InitError","errorMessage":"not today"}`), "My.InitError")
+		os.Exit(1)
+	case "exit":
+		os.Exit(7)
+	}
+	for {
+		r, err := http.Get(base + "invocation/next")
+		if err != nil {
+			os.Exit(2)
+		}
+		b, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		here := base + "invocation/" + r.Header.Get("Lambda-Runtime-Aws-Request-Id")
+		var e event
+		json.Unmarshal(b, &e)
+		out, err := do(e, b, r.Header)
+		if err != nil {
+			doc, _ := json.Marshal(map[string]string{"errorType": "errorString", "errorMessage": err.Error()})
+			post(here+"/error", doc, "errorString")
+			continue
+		}
+		if e.Do == "chunked" {
+			req, _ := http.NewRequest("POST", here+"/response", io.MultiReader(bytes.NewReader(out)))
+			http.DefaultClient.Do(req)
+			continue
+		}
+		post(here+"/response", out, "")
+	}
+}
+
+func post(url string, body []byte, kind string) {
+	req, _ := http.NewRequest("POST", url, bytes.NewReader(body))
+	if kind != "" {
+		req.Header.Set("Lambda-Runtime-Function-Error-Type", kind)
+	}
+	if r, err := http.DefaultClient.Do(req); err == nil {
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+	}
+}
+
+func do(e event, b []byte, h http.Header) ([]byte, error) {
+	switch e.Do {
+	case "fail":
+		return nil, fmt.Errorf("%s", e.Arg)
+	case "exit":
+		os.Exit(e.Size)
+	case "sleep":
+		d, _ := time.ParseDuration(e.Arg)
+		time.Sleep(d)
+	case "print":
+		fmt.Println(e.Arg)
+	case "headers":
+		return json.Marshal(h)
+	case "env":
+		return json.Marshal(os.Environ())
+	case "big":
+		return []byte(`"` + strings.Repeat("x", e.Size) + `"`), nil
+	case "eat":
+		var all [][]byte
+		for i := 0; i < e.Size; i++ {
+			all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		_ = all
+	case "orphan":
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "INIT=")
+		cmd = exec.Command("sleep", "300")
+		cmd.Start()
+		return json.Marshal(cmd.Process.Pid)
+	case "try":
+		return try(e.Arg)
+	}
+	return b, nil
+}
+
+// try attempts something and answers how it went.
+func try(what string) ([]byte, error) {
+	verb, arg, _ := strings.Cut(what, " ")
+	var err error
+	var answer any = "ok"
+	switch verb {
+	case "read":
+		var b []byte
+		b, err = os.ReadFile(arg)
+		answer = string(b)
+	case "write":
+		err = os.WriteFile(arg, []byte("x"), 0o644)
+	case "list":
+		var list []os.DirEntry
+		list, err = os.ReadDir(arg)
+		names := []string{}
+		for _, e := range list {
+			names = append(names, e.Name())
+		}
+		answer = names
+	case "pid":
+		answer = []int{os.Getpid(), os.Getuid()}
+	}
+	if err != nil {
+		answer = "error: " + err.Error()
+	}
+	return json.Marshal(answer)
+}
