@@ -58,7 +58,11 @@ func TestCheck(t *testing.T) {
 		{`{"NS":["1","1.0"]}`, "Input collection contains duplicates"},
 		{`{"BS":["Yg==","Yg=="]}`, "One or more parameter values were invalid: Input collection [Yg==, Yg==]of type BS contains duplicates."},
 		{`{"NULL":false}`, "One or more parameter values were invalid: Null attribute value types must have the value of true"},
-		{`{"N":""}`, "The parameter cannot be converted to a numeric value"},
+		{`{"N":""}`, "The parameter cannot be converted to a numeric value: "},
+		{`{"N":"1e9223372036854775808"}`, "The parameter cannot be converted to a numeric value: 1e9223372036854775808"},
+		{`{"N":"1e2147483648"}`, overflow},
+		{`{"N":"0e126"}`, overflow},
+		{`{"N":"0e-131"}`, underflow},
 		{`{"N":"b"}`, "The parameter cannot be converted to a numeric value: b"},
 		{`{"N":"1e"}`, "The parameter cannot be converted to a numeric value: 1e"},
 		{`{"L":[{"M":{"a":{"N":" 1"}}}]}`, "The parameter cannot be converted to a numeric value:  1"},
@@ -103,7 +107,7 @@ func TestDepth(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := v.ParseJSON(nest(MaxDepth + 1)); err == nil {
-		t.Error("33 levels were taken")
+		t.Error("32 lists around a value were taken")
 	}
 }
 
@@ -157,7 +161,7 @@ func TestSizes(t *testing.T) {
 		in   string
 		want int
 	}{
-		{`{"a":{"S":"abc"}}`, 4}, {`{"a":{"N":"123"}}`, 4}, {`{"a":{"N":"-12.50"}}`, 5}, {`{"a":{"N":"1000000"}}`, 3},
+		{`{"a":{"S":"abc"}}`, 4}, {`{"a":{"N":"123"}}`, 4}, {`{"a":{"N":"-12.50"}}`, 5}, {`{"a":{"N":"1000000"}}`, 3}, {`{"a":{"N":"3.14159"}}`, 6}, {`{"a":{"N":"0.05"}}`, 3}, {`{"a":{"N":"0"}}`, 2},
 		{`{"a":{"BOOL":true}}`, 2}, {`{"a":{"L":[{"S":"x"}]}}`, 6}, {`{"a":{"M":{"b":{"S":"x"}}}}`, 7}, {`{"é":{"SS":["a","bc"]}}`, 5},
 	} {
 		if got := parse(t, c.in).Size(); got != c.want {

@@ -7,15 +7,15 @@ import (
 	"fogbank/aws"
 )
 
-// MaxDepth is how deep lists and maps may nest.
-const MaxDepth = 32
+// MaxDepth is how deep lists and maps may nest: 32 levels counting the value inside them.
+const MaxDepth = 31
 
 const (
 	parameterPrefix = "One or more parameter values were invalid: "
 	emptyValue      = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 	manyTypes       = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
 	falseNull       = parameterPrefix + "Null attribute value types must have the value of true"
-	tooDeep         = "Nesting Levels have exceeded supported limits: Attributes can not have more than 32 nested levels."
+	tooDeep         = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 )
 
 func emptySet(t Type) string {

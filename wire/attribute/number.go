@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"strconv"
 	"strings"
 )
 
@@ -31,10 +32,7 @@ type decimal struct {
 // parseDecimal reads [+-]digits[.digits][e[+-]digits]; the problem is "" or DynamoDB's message.
 func parseDecimal(text string, d *decimal) (problem string) {
 	s := text
-	if s == "" {
-		return notNumeric
-	}
-	if s[0] == '-' || s[0] == '+' {
+	if s != "" && (s[0] == '-' || s[0] == '+') {
 		d.negative = s[0] == '-'
 		s = s[1:]
 	}
@@ -81,13 +79,25 @@ func parseDecimal(text string, d *decimal) (problem string) {
 	}
 	if d.n == 0 {
 		d.negative, d.exp = false, 0
-		return ""
+		return zeroRange(exponent)
 	}
 	d.exp += point + exponent
 	return d.judge()
 }
 
-// parseExponent reads an optional e[+-]digits to the end of s; far ones are cut to ±10,000.
+// zeroRange judges a zero by the exponent it is written with, as DynamoDB does.
+func zeroRange(exponent int) string {
+	switch {
+	case exponent >= maxExponent:
+		return overflow
+	case exponent < minExponent-1:
+		return underflow
+	}
+	return ""
+}
+
+// parseExponent reads an optional e[+-]digits to the end of s; far ones are cut to ±1,000,000, and one beyond
+// 64 bits is no number.
 func parseExponent(s string) (int, bool) {
 	if s == "" {
 		return 0, true
@@ -106,14 +116,13 @@ func parseExponent(s string) (int, bool) {
 	if s == "" {
 		return 0, false
 	}
-	n := 0
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
-		n = min(n*10+int(s[i]-'0'), 10_000)
 	}
-	return sign * n, true
+	n, err := strconv.ParseInt(s, 10, 64)
+	return sign * int(min(n, 1_000_000)), err == nil
 }
 
 func (d *decimal) judge() string {
@@ -294,19 +303,17 @@ func (d *decimal) plus(b *decimal) (problem string) {
 	return ""
 }
 
-// numberSize is what DynamoDB counts: a byte for each two significant digits, one more, and one for a sign.
+// numberSize is what DynamoDB counts: one byte, one for each two significant digits before the point and
+// for each two after it, and one for a minus.
 func numberSize(text string) int {
-	digits, n := strings.TrimPrefix(text, "-"), 0
-	if len(digits) < len(text) {
-		n = 1
+	digits, size := strings.TrimPrefix(text, "-"), 1
+	size += len(text) - len(digits)
+	whole, fraction, broken := strings.Cut(digits, ".")
+	if !broken {
+		whole = strings.TrimRight(whole, "0")
 	}
-	if strings.Contains(digits, ".") {
-		digits = strings.TrimLeft(digits, "0.")
-		significant := len(digits)
-		if strings.Contains(digits, ".") {
-			significant--
-		}
-		return n + (significant+1)/2 + 1
+	if whole == "0" || whole == "" {
+		whole, fraction = "", strings.TrimLeft(fraction, "0")
 	}
-	return n + (len(strings.TrimRight(digits, "0"))+1)/2 + 1
+	return size + (len(whole)+1)/2 + (len(fraction)+1)/2
 }
