@@ -1,0 +1,203 @@
+package store
+
+import (
+	"hash/maphash"
+	"iter"
+	"sync"
+	"sync/atomic"
+)
+
+// Derived gives a value computed from a row, such as a compiled policy, and keeps it until a commit
+// changes the row.
+type Derived[V, D any] struct {
+	id    uint32
+	table *Table[V]
+	f     func(Key, V) (D, error)
+}
+
+// DerivedAll gives a value computed from all rows below a prefix, and keeps it until a commit changes,
+// adds or removes one of them.
+type DerivedAll[V, D any] struct {
+	id    uint32
+	table *Table[V]
+	f     func(Key, iter.Seq2[Key, V]) (D, error)
+}
+
+var lastDerivation atomic.Uint32
+
+// Derive describes values computed from single rows of t by f, which must depend on nothing else. What f
+// returns is shared: nobody may change it. Errors are kept like values.
+func Derive[V, D any](t *Table[V], f func(Key, V) (D, error)) *Derived[V, D] {
+	return &Derived[V, D]{lastDerivation.Add(1), t, f}
+}
+
+// DeriveAll describes values computed by f from the rows below a prefix. It is to be called where package
+// variables are made, since the table must know of it before its first write.
+func DeriveAll[V, D any](t *Table[V], f func(prefix Key, rows iter.Seq2[Key, V]) (D, error)) *DerivedAll[V, D] {
+	t.space.shaped = true
+	return &DerivedAll[V, D]{lastDerivation.Add(1), t, f}
+}
+
+// Get returns the value derived from the row at key; ok is false when there is no row.
+func (d *Derived[V, D]) Get(tx *Tx, key Key) (v D, ok bool, err error) {
+	t := tx.t
+	full, _ := d.table.space.place(tx, key)
+	if len(t.writes) > 0 && t.find(full) != nil {
+		v, ok, err, _ = d.compute(tx, key)
+		return v, ok, err
+	}
+	c := &t.db.derived
+	hash := maphash.Bytes(t.db.history.seed, full)
+	stripe := uint32(hash % stripeCount)
+	if e := c.look(hash, cacheKey{d.id, string(full)}); e != nil && t.current(e, stripe) {
+		t.noteRead(stripe)
+		v, _ = e.value.(D)
+		return v, e.ok, e.err
+	}
+	name := cacheKey{d.id, string(full)}
+	v, ok, err, size := d.compute(tx, key)
+	if t.db.history.version(stripe) <= t.start {
+		c.keep(hash, name, &kept{asOf: t.start, value: v, ok: ok, err: err, cost: len(name.key) + 2*size + 256})
+	}
+	return v, ok, err
+}
+
+func (d *Derived[V, D]) compute(tx *Tx, key Key) (v D, ok bool, err error, size int) {
+	var row V
+	full, _ := d.table.space.place(tx, key)
+	ok = tx.t.get(full, func(b []byte) {
+		size = len(b)
+		d.table.codec.decode(b, &row)
+	})
+	if ok {
+		v, err = d.f(key, row)
+	}
+	return v, ok, err, size
+}
+
+// Get returns the value derived from the rows below prefix, of which there may be none.
+func (d *DerivedAll[V, D]) Get(tx *Tx, prefix Key) (v D, err error) {
+	t := tx.t
+	placed, table := d.table.space.place(tx, prefix)
+	full := string(placed)
+	if t.writesBelow(full) {
+		return d.f(prefix, d.table.All(tx, prefix))
+	}
+	c := &t.db.derived
+	hash := maphash.String(t.db.history.seed, full)
+	stripe := t.db.history.prefixStripe(full)
+	name := cacheKey{d.id, full}
+	if e := c.look(hash, name); e != nil && t.current(e, stripe) {
+		t.noteRead(stripe)
+		v, _ = e.value.(D)
+		return v, e.err
+	}
+	size := 0
+	v, err = d.f(prefix, func(yield func(Key, V) bool) {
+		t.walk(below(full), false, func(key, value []byte) bool {
+			var row V
+			size += len(value)
+			d.table.codec.decode(value, &row)
+			return yield(Key(key[table:]), row)
+		})
+	})
+	t.open()
+	t.noteRead(stripe)
+	if t.db.history.version(stripe) <= t.start {
+		c.keep(hash, name, &kept{asOf: t.start, value: v, ok: true, err: err, cost: len(full) + 2*size + 256})
+	}
+	return v, err
+}
+
+func (t *txn) writesBelow(prefix string) bool {
+	s := below(prefix)
+	for i := range t.writes {
+		if s.has(t.writes[i].key) {
+			return true
+		}
+	}
+	return false
+}
+
+// current reports whether e was derived from the state t sees: the stripe has not been written since e
+// was made nor since t began.
+func (t *txn) current(e *kept, stripe uint32) bool {
+	v := t.db.history.version(stripe)
+	return v <= e.asOf && v <= t.start
+}
+
+const (
+	cacheShards = 16
+	cacheBytes  = 16 << 20 // estimated from the rows' sizes
+)
+
+// cache keeps derived values, bounded by the size of the rows they came from.
+type cache [cacheShards]cacheShard
+
+type cacheShard struct {
+	mu   sync.RWMutex
+	m    map[cacheKey]*kept
+	cost int
+}
+
+type cacheKey struct {
+	derivation uint32
+	key        string
+}
+
+// kept is a derived value: right as of commit asOf, and until the row's stripe is written again.
+type kept struct {
+	asOf  uint64
+	value any
+	err   error
+	ok    bool
+	used  atomic.Bool
+	cost  int
+}
+
+func (c *cache) init() {
+	for i := range c {
+		c[i].m = map[cacheKey]*kept{}
+	}
+}
+
+func (c *cache) look(hash uint64, key cacheKey) *kept {
+	s := &c[hash>>60%cacheShards]
+	s.mu.RLock()
+	e := s.m[key]
+	s.mu.RUnlock()
+	if e != nil && !e.used.Load() {
+		e.used.Store(true)
+	}
+	return e
+}
+
+// keep stores e unless a newer one is there, and makes room by dropping values not used lately.
+func (c *cache) keep(hash uint64, key cacheKey, e *kept) {
+	s := &c[hash>>60%cacheShards]
+	if e.cost > cacheBytes/cacheShards/4 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.m[key]; old != nil {
+		if old.asOf > e.asOf {
+			return
+		}
+		s.cost -= old.cost
+	}
+	s.m[key] = e
+	s.cost += e.cost
+	for s.cost > cacheBytes/cacheShards {
+		for k, old := range s.m {
+			if old.used.Swap(false) || old == e {
+				continue
+			}
+			s.cost -= old.cost
+			delete(s.m, k)
+			if s.cost <= cacheBytes/cacheShards {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	stripeCount = 1 << 17 // keys that share a stripe share false conflicts, nothing worse
+	ringCount   = 1 << 12 // commits remembered for range checks
+	ringBytes   = 1 << 20
+	coarseFrom  = 128 // keys of one commit, above which only the span per table is remembered
+)
+
+// history remembers which commit last wrote each key, roughly, and exactly what the latest commits wrote.
+// It errs only towards more recent: a key may look changed when it was not, never the other way.
+type history struct {
+	seed    maphash.Seed
+	stripes []atomic.Uint64
+	floor   atomic.Uint64 // everything counts as written by this commit (Clear)
+
+	mu    sync.RWMutex
+	ring  []written
+	low   uint64 // the oldest commit in ring
+	next  uint64 // the one after the newest
+	bytes int
+}
+
+// written is what one commit wrote.
+type written struct {
+	keys  []string
+	spans []span
+	bytes int
+}
+
+// span is the keys in [low, high).
+type span struct{ low, high string }
+
+func (s span) has(key string) bool { return s.low <= key && key < s.high }
+
+func (s span) meets(o span) bool { return s.low < o.high && o.low < s.high }
+
+func (h *history) init() {
+	h.seed = maphash.MakeSeed()
+	h.stripes = make([]atomic.Uint64, stripeCount)
+	h.ring = make([]written, ringCount)
+}
+
+func (h *history) reset(last uint64) { h.low, h.next = last+1, last+1 }
+
+func (h *history) stripe(key []byte) uint32 {
+	return uint32(maphash.Bytes(h.seed, key) % stripeCount)
+}
+
+func (h *history) stripeOf(key string) uint32 {
+	return uint32(maphash.String(h.seed, key) % stripeCount)
+}
+
+// version returns a commit no older than the one that last wrote a key of the stripe.
+func (h *history) version(stripe uint32) uint64 {
+	return max(h.stripes[stripe].Load(), h.floor.Load())
+}
+
+// mark records a key written by commit n.
+func (h *history) mark(stripe uint32, n uint64) { h.stripes[stripe].Store(n) }
+
+// push records what commit n wrote, before any of it becomes visible.
+func (h *history) push(n uint64, w written) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n-h.low == ringCount {
+		h.drop()
+	}
+	h.ring[n%ringCount] = w
+	h.next = n + 1
+	h.bytes += w.bytes
+	for h.bytes > ringBytes && h.low < n {
+		h.drop()
+	}
+}
+
+func (h *history) drop() {
+	slot := &h.ring[h.low%ringCount]
+	h.bytes -= slot.bytes
+	*slot = written{}
+	h.low++
+}
+
+// touched returns the newest commit in (after, upTo] that wrote within s, or 0. When the commits are too
+// long ago to know, it returns upTo.
+func (h *history) touched(s span, after, upTo uint64) uint64 {
+	if floor := h.floor.Load(); floor > after {
+		return min(floor, upTo)
+	}
+	if after >= upTo {
+		return 0
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if after+1 < h.low {
+		return upTo
+	}
+	for n := min(upTo, h.next-1); n > after; n-- {
+		if h.ring[n%ringCount].touches(s) {
+			return n
+		}
+	}
+	return 0
+}
+
+func (w *written) touches(s span) bool {
+	for _, k := range w.keys {
+		if s.has(k) {
+			return true
+		}
+	}
+	for _, o := range w.spans {
+		if s.meets(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// writtenBy sums up what a transaction wrote: each key, or when there are many the span in each table.
+func writtenBy(t *txn, added []addedRow) written {
+	var w written
+	count := len(t.writes) + len(added)
+	w.spans = append(w.spans, t.dropped...)
+	if count <= coarseFrom {
+		w.keys = make([]string, 0, count)
+		t.eachKey(added, func(key string, _ int) {
+			w.keys = append(w.keys, key)
+			w.bytes += len(key) + 16
+		})
+		return w
+	}
+	tables := map[string]span{}
+	t.eachKey(added, func(key string, table int) {
+		s, ok := tables[key[:table]]
+		end := key + "\x00"
+		if !ok {
+			s = span{key, end}
+		}
+		tables[key[:table]] = span{min(s.low, key), max(s.high, end)}
+	})
+	for _, s := range tables {
+		w.spans = append(w.spans, s)
+		w.bytes += len(s.low) + len(s.high) + 32
+	}
+	return w
+}
