@@ -25,6 +25,7 @@ type options struct {
 	rate     float64
 	workers  int
 	count    int
+	skip     int
 	json     bool
 	patience time.Duration
 }
@@ -35,6 +36,7 @@ func sendFlags(f *flag.FlagSet) *options {
 	f.Float64Var(&o.rate, "rate", 20, "requests a second; 0: as fast as they are answered")
 	f.IntVar(&o.workers, "workers", 8, "requests under way at once")
 	f.IntVar(&o.count, "count", 0, "requests to send: the file over and over, with fresh tokens; 0: the file once")
+	f.IntVar(&o.skip, "skip", 0, "requests to leave out first: those an earlier run sent")
 	f.BoolVar(&o.json, "json", false, "print progress and verdict as JSON lines")
 	f.DurationVar(&o.patience, "patience", 90*time.Second, "how long one request, or the last message, may take")
 	return o
@@ -42,7 +44,7 @@ func sendFlags(f *flag.FlagSet) *options {
 
 // send sends the requests, reads every queue meanwhile, waits until all arrived, and judges.
 func send(ctx context.Context, c *clients, s *State, o options) error {
-	requests, err := readRequests(o.file, o.count)
+	requests, err := readRequests(o.file, o.skip, o.count)
 	if err != nil {
 		return err
 	}
@@ -80,8 +82,8 @@ type request struct {
 	valid bool // whether the fields below make an order
 }
 
-// readRequests reads the file; more than it has makes rounds with tokens of their own.
-func readRequests(file string, count int) ([]*request, error) {
+// readRequests reads count requests of the file after the first skip; more than it has makes rounds with tokens of their own.
+func readRequests(file string, skip, count int) ([]*request, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -90,8 +92,8 @@ func readRequests(file string, count int) ([]*request, error) {
 	if count == 0 {
 		count = len(lines)
 	}
-	list := make([]*request, count)
-	for i := range list {
+	list := make([]*request, 0, count)
+	for i := skip; i < skip+count; i++ {
 		line := lines[i%len(lines)]
 		if round := i / len(lines); round > 0 {
 			mark := fmt.Sprintf("-r%d\"", round)
@@ -113,7 +115,7 @@ func readRequests(file string, count int) ([]*request, error) {
 		if o, err := order.ParseRequest(string(line)); err == nil {
 			r.order, r.valid = *o, true
 		}
-		list[i] = r
+		list = append(list, r)
 	}
 	return list, nil
 }
