@@ -174,7 +174,7 @@ func environ(s Spec, api, task, dir, tmp string) []string {
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(s.MemoryMB),
 		"AWS_LAMBDA_LOG_GROUP_NAME":       s.LogGroup, "AWS_LAMBDA_LOG_STREAM_NAME": s.LogStream,
 		"AWS_LAMBDA_INITIALIZATION_TYPE": kind,
-		"AWS_ACCESS_KEY_ID": s.Credentials.KeyID, "AWS_SECRET_ACCESS_KEY": s.Credentials.Secret,
+		"AWS_ACCESS_KEY_ID":              s.Credentials.KeyID, "AWS_SECRET_ACCESS_KEY": s.Credentials.Secret,
 		"AWS_SESSION_TOKEN": s.Credentials.Token,
 	} {
 		v[k] = val
