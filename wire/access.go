@@ -184,3 +184,7 @@ func length(p unsafe.Pointer) int { return len(*(*[]byte)(p)) }
 func (s *Shape) element(p unsafe.Pointer, i int) unsafe.Pointer {
 	return unsafe.Add(*(*unsafe.Pointer)(p), uintptr(i)*s.Type.size)
 }
+
+// mapLength is the number of entries of the map at p, whatever its element type: len looks only
+// at the head all maps share.
+func mapLength(p unsafe.Pointer) int { return len(*(*map[string]struct{})(p)) }

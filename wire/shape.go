@@ -56,6 +56,7 @@ type Shape struct {
 	Payload string   // the member that is the whole HTTP body, in REST
 	Message string   // of an error: how its message is called in JSON
 	Union   bool     // exactly one member is set
+	Nothing bool     // an operation has no such body: not even an empty one
 
 	Key, Elem Ref  // of a map; Elem alone of a list
 	Flat      bool // a list or map without an element around it, in query

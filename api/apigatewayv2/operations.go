@@ -997,7 +997,7 @@ var opCreateVpcLink = &wire.Operation{
 
 var opDeleteAccessLogSettings = &wire.Operation{
 	Name: "DeleteAccessLogSettings", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/stages/{stageName}/accesslogsettings", Status: 204,
-	Input: &shapes[shapeDeleteAccessLogSettingsInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAccessLogSettingsInput], Output: &shapes[shapeDeleteAccessLogSettingsOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAccessLogSettings(ctx, in.(*DeleteAccessLogSettingsInput))
 	},
@@ -1005,7 +1005,7 @@ var opDeleteAccessLogSettings = &wire.Operation{
 
 var opDeleteApi = &wire.Operation{
 	Name: "DeleteApi", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}", Status: 204,
-	Input: &shapes[shapeDeleteApiInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteApiInput], Output: &shapes[shapeDeleteApiOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteApi(ctx, in.(*DeleteApiInput))
 	},
@@ -1013,7 +1013,7 @@ var opDeleteApi = &wire.Operation{
 
 var opDeleteApiMapping = &wire.Operation{
 	Name: "DeleteApiMapping", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/domainnames/{domainName}/apimappings/{apiMappingId}", Status: 204,
-	Input: &shapes[shapeDeleteApiMappingInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteApiMappingInput], Output: &shapes[shapeDeleteApiMappingOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteApiMapping(ctx, in.(*DeleteApiMappingInput))
 	},
@@ -1021,7 +1021,7 @@ var opDeleteApiMapping = &wire.Operation{
 
 var opDeleteAuthorizer = &wire.Operation{
 	Name: "DeleteAuthorizer", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/authorizers/{authorizerId}", Status: 204,
-	Input: &shapes[shapeDeleteAuthorizerInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAuthorizerInput], Output: &shapes[shapeDeleteAuthorizerOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAuthorizer(ctx, in.(*DeleteAuthorizerInput))
 	},
@@ -1029,7 +1029,7 @@ var opDeleteAuthorizer = &wire.Operation{
 
 var opDeleteCorsConfiguration = &wire.Operation{
 	Name: "DeleteCorsConfiguration", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/cors", Status: 204,
-	Input: &shapes[shapeDeleteCorsConfigurationInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteCorsConfigurationInput], Output: &shapes[shapeDeleteCorsConfigurationOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteCorsConfiguration(ctx, in.(*DeleteCorsConfigurationInput))
 	},
@@ -1037,7 +1037,7 @@ var opDeleteCorsConfiguration = &wire.Operation{
 
 var opDeleteDeployment = &wire.Operation{
 	Name: "DeleteDeployment", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/deployments/{deploymentId}", Status: 204,
-	Input: &shapes[shapeDeleteDeploymentInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDeploymentInput], Output: &shapes[shapeDeleteDeploymentOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDeployment(ctx, in.(*DeleteDeploymentInput))
 	},
@@ -1045,7 +1045,7 @@ var opDeleteDeployment = &wire.Operation{
 
 var opDeleteDomainName = &wire.Operation{
 	Name: "DeleteDomainName", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/domainnames/{domainName}", Status: 204,
-	Input: &shapes[shapeDeleteDomainNameInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDomainNameInput], Output: &shapes[shapeDeleteDomainNameOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDomainName(ctx, in.(*DeleteDomainNameInput))
 	},
@@ -1053,7 +1053,7 @@ var opDeleteDomainName = &wire.Operation{
 
 var opDeleteIntegration = &wire.Operation{
 	Name: "DeleteIntegration", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/integrations/{integrationId}", Status: 204,
-	Input: &shapes[shapeDeleteIntegrationInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteIntegrationInput], Output: &shapes[shapeDeleteIntegrationOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteIntegration(ctx, in.(*DeleteIntegrationInput))
 	},
@@ -1061,7 +1061,7 @@ var opDeleteIntegration = &wire.Operation{
 
 var opDeleteIntegrationResponse = &wire.Operation{
 	Name: "DeleteIntegrationResponse", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/integrations/{integrationId}/integrationresponses/{integrationResponseId}", Status: 204,
-	Input: &shapes[shapeDeleteIntegrationResponseInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteIntegrationResponseInput], Output: &shapes[shapeDeleteIntegrationResponseOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteIntegrationResponse(ctx, in.(*DeleteIntegrationResponseInput))
 	},
@@ -1069,7 +1069,7 @@ var opDeleteIntegrationResponse = &wire.Operation{
 
 var opDeleteModel = &wire.Operation{
 	Name: "DeleteModel", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/models/{modelId}", Status: 204,
-	Input: &shapes[shapeDeleteModelInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteModelInput], Output: &shapes[shapeDeleteModelOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteModel(ctx, in.(*DeleteModelInput))
 	},
@@ -1077,7 +1077,7 @@ var opDeleteModel = &wire.Operation{
 
 var opDeleteRoute = &wire.Operation{
 	Name: "DeleteRoute", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/routes/{routeId}", Status: 204,
-	Input: &shapes[shapeDeleteRouteInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRouteInput], Output: &shapes[shapeDeleteRouteOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRoute(ctx, in.(*DeleteRouteInput))
 	},
@@ -1085,7 +1085,7 @@ var opDeleteRoute = &wire.Operation{
 
 var opDeleteRouteRequestParameter = &wire.Operation{
 	Name: "DeleteRouteRequestParameter", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/routes/{routeId}/requestparameters/{requestParameterKey}", Status: 204,
-	Input: &shapes[shapeDeleteRouteRequestParameterInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRouteRequestParameterInput], Output: &shapes[shapeDeleteRouteRequestParameterOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRouteRequestParameter(ctx, in.(*DeleteRouteRequestParameterInput))
 	},
@@ -1093,7 +1093,7 @@ var opDeleteRouteRequestParameter = &wire.Operation{
 
 var opDeleteRouteResponse = &wire.Operation{
 	Name: "DeleteRouteResponse", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/routes/{routeId}/routeresponses/{routeResponseId}", Status: 204,
-	Input: &shapes[shapeDeleteRouteResponseInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRouteResponseInput], Output: &shapes[shapeDeleteRouteResponseOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRouteResponse(ctx, in.(*DeleteRouteResponseInput))
 	},
@@ -1101,7 +1101,7 @@ var opDeleteRouteResponse = &wire.Operation{
 
 var opDeleteRouteSettings = &wire.Operation{
 	Name: "DeleteRouteSettings", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/stages/{stageName}/routesettings/{routeKey}", Status: 204,
-	Input: &shapes[shapeDeleteRouteSettingsInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRouteSettingsInput], Output: &shapes[shapeDeleteRouteSettingsOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRouteSettings(ctx, in.(*DeleteRouteSettingsInput))
 	},
@@ -1109,7 +1109,7 @@ var opDeleteRouteSettings = &wire.Operation{
 
 var opDeleteStage = &wire.Operation{
 	Name: "DeleteStage", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/stages/{stageName}", Status: 204,
-	Input: &shapes[shapeDeleteStageInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteStageInput], Output: &shapes[shapeDeleteStageOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteStage(ctx, in.(*DeleteStageInput))
 	},
@@ -1133,7 +1133,7 @@ var opExportApi = &wire.Operation{
 
 var opResetAuthorizersCache = &wire.Operation{
 	Name: "ResetAuthorizersCache", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/apis/{apiId}/stages/{stageName}/cache/authorizers", Status: 204,
-	Input: &shapes[shapeResetAuthorizersCacheInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeResetAuthorizersCacheInput], Output: &shapes[shapeResetAuthorizersCacheOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).ResetAuthorizersCache(ctx, in.(*ResetAuthorizersCacheInput))
 	},
@@ -1373,7 +1373,7 @@ var opTagResource = &wire.Operation{
 
 var opUntagResource = &wire.Operation{
 	Name: "UntagResource", Action: "apigateway:DELETE", Method: "DELETE", Path: "/v2/tags/{resource-arn}", Status: 204,
-	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeUntagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagResource(ctx, in.(*UntagResourceInput))
 	},

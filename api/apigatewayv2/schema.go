@@ -210,7 +210,23 @@ const (
 	shapeListOfVpcLink
 	shapeListOf__string
 	shapeTimestampIso8601
-	shapeNothing
+	shapeDeleteAccessLogSettingsOutput
+	shapeDeleteApiOutput
+	shapeDeleteApiMappingOutput
+	shapeDeleteAuthorizerOutput
+	shapeDeleteCorsConfigurationOutput
+	shapeDeleteDeploymentOutput
+	shapeDeleteDomainNameOutput
+	shapeDeleteIntegrationOutput
+	shapeDeleteIntegrationResponseOutput
+	shapeDeleteModelOutput
+	shapeDeleteRouteOutput
+	shapeDeleteRouteRequestParameterOutput
+	shapeDeleteRouteResponseOutput
+	shapeDeleteRouteSettingsOutput
+	shapeDeleteStageOutput
+	shapeResetAuthorizersCacheOutput
+	shapeUntagResourceOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1411,21 +1427,37 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "VpcLinkStatusMessage", Ref: wire.Ref{At: shapeString, Wire: "vpcLinkStatusMessage"}},
 		{Name: "VpcLinkVersion", Ref: wire.Ref{At: shapeVpcLinkVersion, Wire: "vpcLinkVersion"}},
 	}},
-	shapeVpcLinkStatus:             {Name: "VpcLinkStatus", Kind: wire.String, Enum: []string{"PENDING", "AVAILABLE", "DELETING", "FAILED", "INACTIVE"}},
-	shapeVpcLinkVersion:            {Name: "VpcLinkVersion", Kind: wire.String, Enum: []string{"V2"}},
-	shapeListOfApi:                 {Name: "__listOfApi", Kind: wire.List, Type: wire.ListOf[Api](), Elem: wire.Ref{At: shapeApi}},
-	shapeListOfApiMapping:          {Name: "__listOfApiMapping", Kind: wire.List, Type: wire.ListOf[ApiMapping](), Elem: wire.Ref{At: shapeApiMapping}},
-	shapeListOfAuthorizer:          {Name: "__listOfAuthorizer", Kind: wire.List, Type: wire.ListOf[Authorizer](), Elem: wire.Ref{At: shapeAuthorizer}},
-	shapeListOfDeployment:          {Name: "__listOfDeployment", Kind: wire.List, Type: wire.ListOf[Deployment](), Elem: wire.Ref{At: shapeDeployment}},
-	shapeListOfDomainName:          {Name: "__listOfDomainName", Kind: wire.List, Type: wire.ListOf[DomainName](), Elem: wire.Ref{At: shapeDomainName}},
-	shapeListOfIntegration:         {Name: "__listOfIntegration", Kind: wire.List, Type: wire.ListOf[Integration](), Elem: wire.Ref{At: shapeIntegration}},
-	shapeListOfIntegrationResponse: {Name: "__listOfIntegrationResponse", Kind: wire.List, Type: wire.ListOf[IntegrationResponse](), Elem: wire.Ref{At: shapeIntegrationResponse}},
-	shapeListOfModel:               {Name: "__listOfModel", Kind: wire.List, Type: wire.ListOf[Model](), Elem: wire.Ref{At: shapeModel}},
-	shapeListOfRoute:               {Name: "__listOfRoute", Kind: wire.List, Type: wire.ListOf[Route](), Elem: wire.Ref{At: shapeRoute}},
-	shapeListOfRouteResponse:       {Name: "__listOfRouteResponse", Kind: wire.List, Type: wire.ListOf[RouteResponse](), Elem: wire.Ref{At: shapeRouteResponse}},
-	shapeListOfStage:               {Name: "__listOfStage", Kind: wire.List, Type: wire.ListOf[Stage](), Elem: wire.Ref{At: shapeStage}},
-	shapeListOfVpcLink:             {Name: "__listOfVpcLink", Kind: wire.List, Type: wire.ListOf[VpcLink](), Elem: wire.Ref{At: shapeVpcLink}},
-	shapeListOf__string:            {Name: "__listOf__string", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
-	shapeTimestampIso8601:          {Name: "__timestampIso8601", Kind: wire.Timestamp, Format: wire.ISO8601},
-	shapeNothing:                   {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeVpcLinkStatus:                     {Name: "VpcLinkStatus", Kind: wire.String, Enum: []string{"PENDING", "AVAILABLE", "DELETING", "FAILED", "INACTIVE"}},
+	shapeVpcLinkVersion:                    {Name: "VpcLinkVersion", Kind: wire.String, Enum: []string{"V2"}},
+	shapeListOfApi:                         {Name: "__listOfApi", Kind: wire.List, Type: wire.ListOf[Api](), Elem: wire.Ref{At: shapeApi}},
+	shapeListOfApiMapping:                  {Name: "__listOfApiMapping", Kind: wire.List, Type: wire.ListOf[ApiMapping](), Elem: wire.Ref{At: shapeApiMapping}},
+	shapeListOfAuthorizer:                  {Name: "__listOfAuthorizer", Kind: wire.List, Type: wire.ListOf[Authorizer](), Elem: wire.Ref{At: shapeAuthorizer}},
+	shapeListOfDeployment:                  {Name: "__listOfDeployment", Kind: wire.List, Type: wire.ListOf[Deployment](), Elem: wire.Ref{At: shapeDeployment}},
+	shapeListOfDomainName:                  {Name: "__listOfDomainName", Kind: wire.List, Type: wire.ListOf[DomainName](), Elem: wire.Ref{At: shapeDomainName}},
+	shapeListOfIntegration:                 {Name: "__listOfIntegration", Kind: wire.List, Type: wire.ListOf[Integration](), Elem: wire.Ref{At: shapeIntegration}},
+	shapeListOfIntegrationResponse:         {Name: "__listOfIntegrationResponse", Kind: wire.List, Type: wire.ListOf[IntegrationResponse](), Elem: wire.Ref{At: shapeIntegrationResponse}},
+	shapeListOfModel:                       {Name: "__listOfModel", Kind: wire.List, Type: wire.ListOf[Model](), Elem: wire.Ref{At: shapeModel}},
+	shapeListOfRoute:                       {Name: "__listOfRoute", Kind: wire.List, Type: wire.ListOf[Route](), Elem: wire.Ref{At: shapeRoute}},
+	shapeListOfRouteResponse:               {Name: "__listOfRouteResponse", Kind: wire.List, Type: wire.ListOf[RouteResponse](), Elem: wire.Ref{At: shapeRouteResponse}},
+	shapeListOfStage:                       {Name: "__listOfStage", Kind: wire.List, Type: wire.ListOf[Stage](), Elem: wire.Ref{At: shapeStage}},
+	shapeListOfVpcLink:                     {Name: "__listOfVpcLink", Kind: wire.List, Type: wire.ListOf[VpcLink](), Elem: wire.Ref{At: shapeVpcLink}},
+	shapeListOf__string:                    {Name: "__listOf__string", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeTimestampIso8601:                  {Name: "__timestampIso8601", Kind: wire.Timestamp, Format: wire.ISO8601},
+	shapeDeleteAccessLogSettingsOutput:     {Name: "DeleteAccessLogSettingsOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccessLogSettingsOutput](), Nothing: true},
+	shapeDeleteApiOutput:                   {Name: "DeleteApiOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteApiOutput](), Nothing: true},
+	shapeDeleteApiMappingOutput:            {Name: "DeleteApiMappingOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteApiMappingOutput](), Nothing: true},
+	shapeDeleteAuthorizerOutput:            {Name: "DeleteAuthorizerOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAuthorizerOutput](), Nothing: true},
+	shapeDeleteCorsConfigurationOutput:     {Name: "DeleteCorsConfigurationOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteCorsConfigurationOutput](), Nothing: true},
+	shapeDeleteDeploymentOutput:            {Name: "DeleteDeploymentOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDeploymentOutput](), Nothing: true},
+	shapeDeleteDomainNameOutput:            {Name: "DeleteDomainNameOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDomainNameOutput](), Nothing: true},
+	shapeDeleteIntegrationOutput:           {Name: "DeleteIntegrationOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteIntegrationOutput](), Nothing: true},
+	shapeDeleteIntegrationResponseOutput:   {Name: "DeleteIntegrationResponseOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteIntegrationResponseOutput](), Nothing: true},
+	shapeDeleteModelOutput:                 {Name: "DeleteModelOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteModelOutput](), Nothing: true},
+	shapeDeleteRouteOutput:                 {Name: "DeleteRouteOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRouteOutput](), Nothing: true},
+	shapeDeleteRouteRequestParameterOutput: {Name: "DeleteRouteRequestParameterOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRouteRequestParameterOutput](), Nothing: true},
+	shapeDeleteRouteResponseOutput:         {Name: "DeleteRouteResponseOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRouteResponseOutput](), Nothing: true},
+	shapeDeleteRouteSettingsOutput:         {Name: "DeleteRouteSettingsOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRouteSettingsOutput](), Nothing: true},
+	shapeDeleteStageOutput:                 {Name: "DeleteStageOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteStageOutput](), Nothing: true},
+	shapeResetAuthorizersCacheOutput:       {Name: "ResetAuthorizersCacheOutput", Kind: wire.Structure, Type: wire.StructureOf[ResetAuthorizersCacheOutput](), Nothing: true},
+	shapeUntagResourceOutput:               {Name: "UntagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceOutput](), Nothing: true},
 })

@@ -1077,7 +1077,7 @@ var opScan = &wire.Operation{
 
 var opTagResource = &wire.Operation{
 	Name: "TagResource", Action: "dynamodb:TagResource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeTagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagResource(ctx, in.(*TagResourceInput))
 	},
@@ -1101,7 +1101,7 @@ var opTransactWriteItems = &wire.Operation{
 
 var opUntagResource = &wire.Operation{
 	Name: "UntagResource", Action: "dynamodb:UntagResource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeUntagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagResource(ctx, in.(*UntagResourceInput))
 	},

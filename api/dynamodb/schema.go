@@ -389,7 +389,8 @@ const (
 	shapeUpdateTimeToLiveOutput
 	shapeWriteRequest
 	shapeWriteRequests
-	shapeNothing
+	shapeTagResourceOutput
+	shapeUntagResourceOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1757,6 +1758,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PutRequest", Ref: wire.Ref{At: shapePutRequest}},
 		{Name: "DeleteRequest", Ref: wire.Ref{At: shapeDeleteRequest}},
 	}},
-	shapeWriteRequests: {Name: "WriteRequests", Kind: wire.List, Type: wire.ListOf[WriteRequest](), Elem: wire.Ref{At: shapeWriteRequest}, Min: wire.Bound(1), Max: wire.Bound(25)},
-	shapeNothing:       {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeWriteRequests:       {Name: "WriteRequests", Kind: wire.List, Type: wire.ListOf[WriteRequest](), Elem: wire.Ref{At: shapeWriteRequest}, Min: wire.Bound(1), Max: wire.Bound(25)},
+	shapeTagResourceOutput:   {Name: "TagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceOutput](), Nothing: true},
+	shapeUntagResourceOutput: {Name: "UntagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceOutput](), Nothing: true},
 })

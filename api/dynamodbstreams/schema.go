@@ -44,7 +44,6 @@ const (
 	shapeString
 	shapeTableName
 	shapeTimestamp
-	shapeNothing
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -154,5 +153,4 @@ var shapes = wire.Link([]wire.Shape{
 	shapeString:         {Name: "String", Kind: wire.String},
 	shapeTableName:      {Name: "TableName", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(255), Pattern: wire.Match(`[a-zA-Z0-9_.-]+`, `^(?:[a-zA-Z0-9_.-]+)$`)},
 	shapeTimestamp:      {Name: "Timestamp", Kind: wire.Timestamp},
-	shapeNothing:        {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
 })

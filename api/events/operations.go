@@ -722,7 +722,7 @@ func (c Client) UpdateEventBus(ctx context.Context, in *UpdateEventBusInput) (*U
 
 var opActivateEventSource = &wire.Operation{
 	Name: "ActivateEventSource", Action: "events:ActivateEventSource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeActivateEventSourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeActivateEventSourceInput], Output: &shapes[shapeActivateEventSourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).ActivateEventSource(ctx, in.(*ActivateEventSourceInput))
 	},
@@ -786,7 +786,7 @@ var opCreatePartnerEventSource = &wire.Operation{
 
 var opDeactivateEventSource = &wire.Operation{
 	Name: "DeactivateEventSource", Action: "events:DeactivateEventSource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeactivateEventSourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeactivateEventSourceInput], Output: &shapes[shapeDeactivateEventSourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeactivateEventSource(ctx, in.(*DeactivateEventSourceInput))
 	},
@@ -834,7 +834,7 @@ var opDeleteEndpoint = &wire.Operation{
 
 var opDeleteEventBus = &wire.Operation{
 	Name: "DeleteEventBus", Action: "events:DeleteEventBus", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteEventBusInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteEventBusInput], Output: &shapes[shapeDeleteEventBusOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteEventBus(ctx, in.(*DeleteEventBusInput))
 	},
@@ -842,7 +842,7 @@ var opDeleteEventBus = &wire.Operation{
 
 var opDeletePartnerEventSource = &wire.Operation{
 	Name: "DeletePartnerEventSource", Action: "events:DeletePartnerEventSource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeletePartnerEventSourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeletePartnerEventSourceInput], Output: &shapes[shapeDeletePartnerEventSourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeletePartnerEventSource(ctx, in.(*DeletePartnerEventSourceInput))
 	},
@@ -850,7 +850,7 @@ var opDeletePartnerEventSource = &wire.Operation{
 
 var opDeleteRule = &wire.Operation{
 	Name: "DeleteRule", Action: "events:DeleteRule", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteRuleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRuleInput], Output: &shapes[shapeDeleteRuleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRule(ctx, in.(*DeleteRuleInput))
 	},
@@ -930,7 +930,7 @@ var opDescribeRule = &wire.Operation{
 
 var opDisableRule = &wire.Operation{
 	Name: "DisableRule", Action: "events:DisableRule", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDisableRuleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDisableRuleInput], Output: &shapes[shapeDisableRuleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DisableRule(ctx, in.(*DisableRuleInput))
 	},
@@ -938,7 +938,7 @@ var opDisableRule = &wire.Operation{
 
 var opEnableRule = &wire.Operation{
 	Name: "EnableRule", Action: "events:EnableRule", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeEnableRuleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeEnableRuleInput], Output: &shapes[shapeEnableRuleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).EnableRule(ctx, in.(*EnableRuleInput))
 	},
@@ -1066,7 +1066,7 @@ var opPutPartnerEvents = &wire.Operation{
 
 var opPutPermission = &wire.Operation{
 	Name: "PutPermission", Action: "events:PutPermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutPermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutPermissionInput], Output: &shapes[shapePutPermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutPermission(ctx, in.(*PutPermissionInput))
 	},
@@ -1090,7 +1090,7 @@ var opPutTargets = &wire.Operation{
 
 var opRemovePermission = &wire.Operation{
 	Name: "RemovePermission", Action: "events:RemovePermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeRemovePermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemovePermission(ctx, in.(*RemovePermissionInput))
 	},

@@ -335,7 +335,15 @@ const (
 	shapeUpdateEndpointOutput
 	shapeUpdateEventBusInput
 	shapeUpdateEventBusOutput
-	shapeNothing
+	shapeActivateEventSourceOutput
+	shapeDeactivateEventSourceOutput
+	shapeDeleteEventBusOutput
+	shapeDeletePartnerEventSourceOutput
+	shapeDeleteRuleOutput
+	shapeDisableRuleOutput
+	shapeEnableRuleOutput
+	shapePutPermissionOutput
+	shapeRemovePermissionOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1423,5 +1431,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Description", Ref: wire.Ref{At: shapeEventBusDescription}},
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
 	}},
-	shapeNothing: {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeActivateEventSourceOutput:      {Name: "ActivateEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[ActivateEventSourceOutput](), Nothing: true},
+	shapeDeactivateEventSourceOutput:    {Name: "DeactivateEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[DeactivateEventSourceOutput](), Nothing: true},
+	shapeDeleteEventBusOutput:           {Name: "DeleteEventBusOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteEventBusOutput](), Nothing: true},
+	shapeDeletePartnerEventSourceOutput: {Name: "DeletePartnerEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[DeletePartnerEventSourceOutput](), Nothing: true},
+	shapeDeleteRuleOutput:               {Name: "DeleteRuleOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRuleOutput](), Nothing: true},
+	shapeDisableRuleOutput:              {Name: "DisableRuleOutput", Kind: wire.Structure, Type: wire.StructureOf[DisableRuleOutput](), Nothing: true},
+	shapeEnableRuleOutput:               {Name: "EnableRuleOutput", Kind: wire.Structure, Type: wire.StructureOf[EnableRuleOutput](), Nothing: true},
+	shapePutPermissionOutput:            {Name: "PutPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[PutPermissionOutput](), Nothing: true},
+	shapeRemovePermissionOutput:         {Name: "RemovePermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionOutput](), Nothing: true},
 })

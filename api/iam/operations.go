@@ -1946,7 +1946,7 @@ func (c Client) UploadSigningCertificate(ctx context.Context, in *UploadSigningC
 
 var opAddClientIDToOpenIDConnectProvider = &wire.Operation{
 	Name: "AddClientIDToOpenIDConnectProvider", Action: "iam:AddClientIDToOpenIDConnectProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAddClientIDToOpenIDConnectProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAddClientIDToOpenIDConnectProviderInput], Output: &shapes[shapeAddClientIDToOpenIDConnectProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AddClientIDToOpenIDConnectProvider(ctx, in.(*AddClientIDToOpenIDConnectProviderInput))
 	},
@@ -1954,7 +1954,7 @@ var opAddClientIDToOpenIDConnectProvider = &wire.Operation{
 
 var opAddRoleToInstanceProfile = &wire.Operation{
 	Name: "AddRoleToInstanceProfile", Action: "iam:AddRoleToInstanceProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAddRoleToInstanceProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAddRoleToInstanceProfileInput], Output: &shapes[shapeAddRoleToInstanceProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AddRoleToInstanceProfile(ctx, in.(*AddRoleToInstanceProfileInput))
 	},
@@ -1962,7 +1962,7 @@ var opAddRoleToInstanceProfile = &wire.Operation{
 
 var opAddUserToGroup = &wire.Operation{
 	Name: "AddUserToGroup", Action: "iam:AddUserToGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAddUserToGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAddUserToGroupInput], Output: &shapes[shapeAddUserToGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AddUserToGroup(ctx, in.(*AddUserToGroupInput))
 	},
@@ -1970,7 +1970,7 @@ var opAddUserToGroup = &wire.Operation{
 
 var opAttachGroupPolicy = &wire.Operation{
 	Name: "AttachGroupPolicy", Action: "iam:AttachGroupPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAttachGroupPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAttachGroupPolicyInput], Output: &shapes[shapeAttachGroupPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AttachGroupPolicy(ctx, in.(*AttachGroupPolicyInput))
 	},
@@ -1978,7 +1978,7 @@ var opAttachGroupPolicy = &wire.Operation{
 
 var opAttachRolePolicy = &wire.Operation{
 	Name: "AttachRolePolicy", Action: "iam:AttachRolePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAttachRolePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAttachRolePolicyInput], Output: &shapes[shapeAttachRolePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AttachRolePolicy(ctx, in.(*AttachRolePolicyInput))
 	},
@@ -1986,7 +1986,7 @@ var opAttachRolePolicy = &wire.Operation{
 
 var opAttachUserPolicy = &wire.Operation{
 	Name: "AttachUserPolicy", Action: "iam:AttachUserPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAttachUserPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAttachUserPolicyInput], Output: &shapes[shapeAttachUserPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AttachUserPolicy(ctx, in.(*AttachUserPolicyInput))
 	},
@@ -1994,7 +1994,7 @@ var opAttachUserPolicy = &wire.Operation{
 
 var opChangePassword = &wire.Operation{
 	Name: "ChangePassword", Action: "iam:ChangePassword", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeChangePasswordInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeChangePasswordInput], Output: &shapes[shapeChangePasswordOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).ChangePassword(ctx, in.(*ChangePasswordInput))
 	},
@@ -2010,7 +2010,7 @@ var opCreateAccessKey = &wire.Operation{
 
 var opCreateAccountAlias = &wire.Operation{
 	Name: "CreateAccountAlias", Action: "iam:CreateAccountAlias", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeCreateAccountAliasInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeCreateAccountAliasInput], Output: &shapes[shapeCreateAccountAliasOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).CreateAccountAlias(ctx, in.(*CreateAccountAliasInput))
 	},
@@ -2114,7 +2114,7 @@ var opCreateVirtualMFADevice = &wire.Operation{
 
 var opDeactivateMFADevice = &wire.Operation{
 	Name: "DeactivateMFADevice", Action: "iam:DeactivateMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeactivateMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeactivateMFADeviceInput], Output: &shapes[shapeDeactivateMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeactivateMFADevice(ctx, in.(*DeactivateMFADeviceInput))
 	},
@@ -2122,7 +2122,7 @@ var opDeactivateMFADevice = &wire.Operation{
 
 var opDeleteAccessKey = &wire.Operation{
 	Name: "DeleteAccessKey", Action: "iam:DeleteAccessKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteAccessKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAccessKeyInput], Output: &shapes[shapeDeleteAccessKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAccessKey(ctx, in.(*DeleteAccessKeyInput))
 	},
@@ -2130,7 +2130,7 @@ var opDeleteAccessKey = &wire.Operation{
 
 var opDeleteAccountAlias = &wire.Operation{
 	Name: "DeleteAccountAlias", Action: "iam:DeleteAccountAlias", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteAccountAliasInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAccountAliasInput], Output: &shapes[shapeDeleteAccountAliasOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAccountAlias(ctx, in.(*DeleteAccountAliasInput))
 	},
@@ -2138,7 +2138,7 @@ var opDeleteAccountAlias = &wire.Operation{
 
 var opDeleteAccountPasswordPolicy = &wire.Operation{
 	Name: "DeleteAccountPasswordPolicy", Action: "iam:DeleteAccountPasswordPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeNothing], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAccountPasswordPolicyInput], Output: &shapes[shapeDeleteAccountPasswordPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAccountPasswordPolicy(ctx, in.(*DeleteAccountPasswordPolicyInput))
 	},
@@ -2146,7 +2146,7 @@ var opDeleteAccountPasswordPolicy = &wire.Operation{
 
 var opDeleteGroup = &wire.Operation{
 	Name: "DeleteGroup", Action: "iam:DeleteGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteGroupInput], Output: &shapes[shapeDeleteGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteGroup(ctx, in.(*DeleteGroupInput))
 	},
@@ -2154,7 +2154,7 @@ var opDeleteGroup = &wire.Operation{
 
 var opDeleteGroupPolicy = &wire.Operation{
 	Name: "DeleteGroupPolicy", Action: "iam:DeleteGroupPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteGroupPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteGroupPolicyInput], Output: &shapes[shapeDeleteGroupPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteGroupPolicy(ctx, in.(*DeleteGroupPolicyInput))
 	},
@@ -2162,7 +2162,7 @@ var opDeleteGroupPolicy = &wire.Operation{
 
 var opDeleteInstanceProfile = &wire.Operation{
 	Name: "DeleteInstanceProfile", Action: "iam:DeleteInstanceProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteInstanceProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteInstanceProfileInput], Output: &shapes[shapeDeleteInstanceProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteInstanceProfile(ctx, in.(*DeleteInstanceProfileInput))
 	},
@@ -2170,7 +2170,7 @@ var opDeleteInstanceProfile = &wire.Operation{
 
 var opDeleteLoginProfile = &wire.Operation{
 	Name: "DeleteLoginProfile", Action: "iam:DeleteLoginProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteLoginProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteLoginProfileInput], Output: &shapes[shapeDeleteLoginProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteLoginProfile(ctx, in.(*DeleteLoginProfileInput))
 	},
@@ -2178,7 +2178,7 @@ var opDeleteLoginProfile = &wire.Operation{
 
 var opDeleteOpenIDConnectProvider = &wire.Operation{
 	Name: "DeleteOpenIDConnectProvider", Action: "iam:DeleteOpenIDConnectProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteOpenIDConnectProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteOpenIDConnectProviderInput], Output: &shapes[shapeDeleteOpenIDConnectProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteOpenIDConnectProvider(ctx, in.(*DeleteOpenIDConnectProviderInput))
 	},
@@ -2186,7 +2186,7 @@ var opDeleteOpenIDConnectProvider = &wire.Operation{
 
 var opDeletePolicy = &wire.Operation{
 	Name: "DeletePolicy", Action: "iam:DeletePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeletePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeletePolicyInput], Output: &shapes[shapeDeletePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeletePolicy(ctx, in.(*DeletePolicyInput))
 	},
@@ -2194,7 +2194,7 @@ var opDeletePolicy = &wire.Operation{
 
 var opDeletePolicyVersion = &wire.Operation{
 	Name: "DeletePolicyVersion", Action: "iam:DeletePolicyVersion", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeletePolicyVersionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeletePolicyVersionInput], Output: &shapes[shapeDeletePolicyVersionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeletePolicyVersion(ctx, in.(*DeletePolicyVersionInput))
 	},
@@ -2202,7 +2202,7 @@ var opDeletePolicyVersion = &wire.Operation{
 
 var opDeleteRole = &wire.Operation{
 	Name: "DeleteRole", Action: "iam:DeleteRole", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteRoleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRoleInput], Output: &shapes[shapeDeleteRoleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRole(ctx, in.(*DeleteRoleInput))
 	},
@@ -2210,7 +2210,7 @@ var opDeleteRole = &wire.Operation{
 
 var opDeleteRolePermissionsBoundary = &wire.Operation{
 	Name: "DeleteRolePermissionsBoundary", Action: "iam:DeleteRolePermissionsBoundary", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteRolePermissionsBoundaryInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRolePermissionsBoundaryInput], Output: &shapes[shapeDeleteRolePermissionsBoundaryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRolePermissionsBoundary(ctx, in.(*DeleteRolePermissionsBoundaryInput))
 	},
@@ -2218,7 +2218,7 @@ var opDeleteRolePermissionsBoundary = &wire.Operation{
 
 var opDeleteRolePolicy = &wire.Operation{
 	Name: "DeleteRolePolicy", Action: "iam:DeleteRolePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteRolePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRolePolicyInput], Output: &shapes[shapeDeleteRolePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRolePolicy(ctx, in.(*DeleteRolePolicyInput))
 	},
@@ -2226,7 +2226,7 @@ var opDeleteRolePolicy = &wire.Operation{
 
 var opDeleteSAMLProvider = &wire.Operation{
 	Name: "DeleteSAMLProvider", Action: "iam:DeleteSAMLProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteSAMLProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteSAMLProviderInput], Output: &shapes[shapeDeleteSAMLProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteSAMLProvider(ctx, in.(*DeleteSAMLProviderInput))
 	},
@@ -2234,7 +2234,7 @@ var opDeleteSAMLProvider = &wire.Operation{
 
 var opDeleteSSHPublicKey = &wire.Operation{
 	Name: "DeleteSSHPublicKey", Action: "iam:DeleteSSHPublicKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteSSHPublicKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteSSHPublicKeyInput], Output: &shapes[shapeDeleteSSHPublicKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteSSHPublicKey(ctx, in.(*DeleteSSHPublicKeyInput))
 	},
@@ -2242,7 +2242,7 @@ var opDeleteSSHPublicKey = &wire.Operation{
 
 var opDeleteServerCertificate = &wire.Operation{
 	Name: "DeleteServerCertificate", Action: "iam:DeleteServerCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteServerCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteServerCertificateInput], Output: &shapes[shapeDeleteServerCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteServerCertificate(ctx, in.(*DeleteServerCertificateInput))
 	},
@@ -2258,7 +2258,7 @@ var opDeleteServiceLinkedRole = &wire.Operation{
 
 var opDeleteServiceSpecificCredential = &wire.Operation{
 	Name: "DeleteServiceSpecificCredential", Action: "iam:DeleteServiceSpecificCredential", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteServiceSpecificCredentialInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteServiceSpecificCredentialInput], Output: &shapes[shapeDeleteServiceSpecificCredentialOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteServiceSpecificCredential(ctx, in.(*DeleteServiceSpecificCredentialInput))
 	},
@@ -2266,7 +2266,7 @@ var opDeleteServiceSpecificCredential = &wire.Operation{
 
 var opDeleteSigningCertificate = &wire.Operation{
 	Name: "DeleteSigningCertificate", Action: "iam:DeleteSigningCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteSigningCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteSigningCertificateInput], Output: &shapes[shapeDeleteSigningCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteSigningCertificate(ctx, in.(*DeleteSigningCertificateInput))
 	},
@@ -2274,7 +2274,7 @@ var opDeleteSigningCertificate = &wire.Operation{
 
 var opDeleteUser = &wire.Operation{
 	Name: "DeleteUser", Action: "iam:DeleteUser", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteUserInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteUserInput], Output: &shapes[shapeDeleteUserOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteUser(ctx, in.(*DeleteUserInput))
 	},
@@ -2282,7 +2282,7 @@ var opDeleteUser = &wire.Operation{
 
 var opDeleteUserPermissionsBoundary = &wire.Operation{
 	Name: "DeleteUserPermissionsBoundary", Action: "iam:DeleteUserPermissionsBoundary", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteUserPermissionsBoundaryInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteUserPermissionsBoundaryInput], Output: &shapes[shapeDeleteUserPermissionsBoundaryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteUserPermissionsBoundary(ctx, in.(*DeleteUserPermissionsBoundaryInput))
 	},
@@ -2290,7 +2290,7 @@ var opDeleteUserPermissionsBoundary = &wire.Operation{
 
 var opDeleteUserPolicy = &wire.Operation{
 	Name: "DeleteUserPolicy", Action: "iam:DeleteUserPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteUserPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteUserPolicyInput], Output: &shapes[shapeDeleteUserPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteUserPolicy(ctx, in.(*DeleteUserPolicyInput))
 	},
@@ -2298,7 +2298,7 @@ var opDeleteUserPolicy = &wire.Operation{
 
 var opDeleteVirtualMFADevice = &wire.Operation{
 	Name: "DeleteVirtualMFADevice", Action: "iam:DeleteVirtualMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteVirtualMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteVirtualMFADeviceInput], Output: &shapes[shapeDeleteVirtualMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteVirtualMFADevice(ctx, in.(*DeleteVirtualMFADeviceInput))
 	},
@@ -2306,7 +2306,7 @@ var opDeleteVirtualMFADevice = &wire.Operation{
 
 var opDetachGroupPolicy = &wire.Operation{
 	Name: "DetachGroupPolicy", Action: "iam:DetachGroupPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDetachGroupPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDetachGroupPolicyInput], Output: &shapes[shapeDetachGroupPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DetachGroupPolicy(ctx, in.(*DetachGroupPolicyInput))
 	},
@@ -2314,7 +2314,7 @@ var opDetachGroupPolicy = &wire.Operation{
 
 var opDetachRolePolicy = &wire.Operation{
 	Name: "DetachRolePolicy", Action: "iam:DetachRolePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDetachRolePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDetachRolePolicyInput], Output: &shapes[shapeDetachRolePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DetachRolePolicy(ctx, in.(*DetachRolePolicyInput))
 	},
@@ -2322,7 +2322,7 @@ var opDetachRolePolicy = &wire.Operation{
 
 var opDetachUserPolicy = &wire.Operation{
 	Name: "DetachUserPolicy", Action: "iam:DetachUserPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDetachUserPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDetachUserPolicyInput], Output: &shapes[shapeDetachUserPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DetachUserPolicy(ctx, in.(*DetachUserPolicyInput))
 	},
@@ -2330,7 +2330,7 @@ var opDetachUserPolicy = &wire.Operation{
 
 var opEnableMFADevice = &wire.Operation{
 	Name: "EnableMFADevice", Action: "iam:EnableMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeEnableMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeEnableMFADeviceInput], Output: &shapes[shapeEnableMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).EnableMFADevice(ctx, in.(*EnableMFADeviceInput))
 	},
@@ -2338,7 +2338,7 @@ var opEnableMFADevice = &wire.Operation{
 
 var opGenerateCredentialReport = &wire.Operation{
 	Name: "GenerateCredentialReport", Action: "iam:GenerateCredentialReport", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeNothing], Output: &shapes[shapeGenerateCredentialReportOutput],
+	Input: &shapes[shapeGenerateCredentialReportInput], Output: &shapes[shapeGenerateCredentialReportOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).GenerateCredentialReport(ctx, in.(*GenerateCredentialReportInput))
 	},
@@ -2378,7 +2378,7 @@ var opGetAccountAuthorizationDetails = &wire.Operation{
 
 var opGetAccountPasswordPolicy = &wire.Operation{
 	Name: "GetAccountPasswordPolicy", Action: "iam:GetAccountPasswordPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeNothing], Output: &shapes[shapeGetAccountPasswordPolicyOutput],
+	Input: &shapes[shapeGetAccountPasswordPolicyInput], Output: &shapes[shapeGetAccountPasswordPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).GetAccountPasswordPolicy(ctx, in.(*GetAccountPasswordPolicyInput))
 	},
@@ -2386,7 +2386,7 @@ var opGetAccountPasswordPolicy = &wire.Operation{
 
 var opGetAccountSummary = &wire.Operation{
 	Name: "GetAccountSummary", Action: "iam:GetAccountSummary", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeNothing], Output: &shapes[shapeGetAccountSummaryOutput],
+	Input: &shapes[shapeGetAccountSummaryInput], Output: &shapes[shapeGetAccountSummaryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).GetAccountSummary(ctx, in.(*GetAccountSummaryInput))
 	},
@@ -2410,7 +2410,7 @@ var opGetContextKeysForPrincipalPolicy = &wire.Operation{
 
 var opGetCredentialReport = &wire.Operation{
 	Name: "GetCredentialReport", Action: "iam:GetCredentialReport", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeNothing], Output: &shapes[shapeGetCredentialReportOutput],
+	Input: &shapes[shapeGetCredentialReportInput], Output: &shapes[shapeGetCredentialReportOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).GetCredentialReport(ctx, in.(*GetCredentialReportInput))
 	},
@@ -2842,7 +2842,7 @@ var opListVirtualMFADevices = &wire.Operation{
 
 var opPutGroupPolicy = &wire.Operation{
 	Name: "PutGroupPolicy", Action: "iam:PutGroupPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutGroupPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutGroupPolicyInput], Output: &shapes[shapePutGroupPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutGroupPolicy(ctx, in.(*PutGroupPolicyInput))
 	},
@@ -2850,7 +2850,7 @@ var opPutGroupPolicy = &wire.Operation{
 
 var opPutRolePermissionsBoundary = &wire.Operation{
 	Name: "PutRolePermissionsBoundary", Action: "iam:PutRolePermissionsBoundary", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutRolePermissionsBoundaryInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutRolePermissionsBoundaryInput], Output: &shapes[shapePutRolePermissionsBoundaryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutRolePermissionsBoundary(ctx, in.(*PutRolePermissionsBoundaryInput))
 	},
@@ -2858,7 +2858,7 @@ var opPutRolePermissionsBoundary = &wire.Operation{
 
 var opPutRolePolicy = &wire.Operation{
 	Name: "PutRolePolicy", Action: "iam:PutRolePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutRolePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutRolePolicyInput], Output: &shapes[shapePutRolePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutRolePolicy(ctx, in.(*PutRolePolicyInput))
 	},
@@ -2866,7 +2866,7 @@ var opPutRolePolicy = &wire.Operation{
 
 var opPutUserPermissionsBoundary = &wire.Operation{
 	Name: "PutUserPermissionsBoundary", Action: "iam:PutUserPermissionsBoundary", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutUserPermissionsBoundaryInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutUserPermissionsBoundaryInput], Output: &shapes[shapePutUserPermissionsBoundaryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutUserPermissionsBoundary(ctx, in.(*PutUserPermissionsBoundaryInput))
 	},
@@ -2874,7 +2874,7 @@ var opPutUserPermissionsBoundary = &wire.Operation{
 
 var opPutUserPolicy = &wire.Operation{
 	Name: "PutUserPolicy", Action: "iam:PutUserPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutUserPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutUserPolicyInput], Output: &shapes[shapePutUserPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutUserPolicy(ctx, in.(*PutUserPolicyInput))
 	},
@@ -2882,7 +2882,7 @@ var opPutUserPolicy = &wire.Operation{
 
 var opRemoveClientIDFromOpenIDConnectProvider = &wire.Operation{
 	Name: "RemoveClientIDFromOpenIDConnectProvider", Action: "iam:RemoveClientIDFromOpenIDConnectProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemoveClientIDFromOpenIDConnectProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemoveClientIDFromOpenIDConnectProviderInput], Output: &shapes[shapeRemoveClientIDFromOpenIDConnectProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemoveClientIDFromOpenIDConnectProvider(ctx, in.(*RemoveClientIDFromOpenIDConnectProviderInput))
 	},
@@ -2890,7 +2890,7 @@ var opRemoveClientIDFromOpenIDConnectProvider = &wire.Operation{
 
 var opRemoveRoleFromInstanceProfile = &wire.Operation{
 	Name: "RemoveRoleFromInstanceProfile", Action: "iam:RemoveRoleFromInstanceProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemoveRoleFromInstanceProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemoveRoleFromInstanceProfileInput], Output: &shapes[shapeRemoveRoleFromInstanceProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemoveRoleFromInstanceProfile(ctx, in.(*RemoveRoleFromInstanceProfileInput))
 	},
@@ -2898,7 +2898,7 @@ var opRemoveRoleFromInstanceProfile = &wire.Operation{
 
 var opRemoveUserFromGroup = &wire.Operation{
 	Name: "RemoveUserFromGroup", Action: "iam:RemoveUserFromGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemoveUserFromGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemoveUserFromGroupInput], Output: &shapes[shapeRemoveUserFromGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemoveUserFromGroup(ctx, in.(*RemoveUserFromGroupInput))
 	},
@@ -2914,7 +2914,7 @@ var opResetServiceSpecificCredential = &wire.Operation{
 
 var opResyncMFADevice = &wire.Operation{
 	Name: "ResyncMFADevice", Action: "iam:ResyncMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeResyncMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeResyncMFADeviceInput], Output: &shapes[shapeResyncMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).ResyncMFADevice(ctx, in.(*ResyncMFADeviceInput))
 	},
@@ -2922,7 +2922,7 @@ var opResyncMFADevice = &wire.Operation{
 
 var opSetDefaultPolicyVersion = &wire.Operation{
 	Name: "SetDefaultPolicyVersion", Action: "iam:SetDefaultPolicyVersion", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetDefaultPolicyVersionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetDefaultPolicyVersionInput], Output: &shapes[shapeSetDefaultPolicyVersionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetDefaultPolicyVersion(ctx, in.(*SetDefaultPolicyVersionInput))
 	},
@@ -2930,7 +2930,7 @@ var opSetDefaultPolicyVersion = &wire.Operation{
 
 var opSetSecurityTokenServicePreferences = &wire.Operation{
 	Name: "SetSecurityTokenServicePreferences", Action: "iam:SetSecurityTokenServicePreferences", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetSecurityTokenServicePreferencesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetSecurityTokenServicePreferencesInput], Output: &shapes[shapeSetSecurityTokenServicePreferencesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetSecurityTokenServicePreferences(ctx, in.(*SetSecurityTokenServicePreferencesInput))
 	},
@@ -2954,7 +2954,7 @@ var opSimulatePrincipalPolicy = &wire.Operation{
 
 var opTagInstanceProfile = &wire.Operation{
 	Name: "TagInstanceProfile", Action: "iam:TagInstanceProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagInstanceProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagInstanceProfileInput], Output: &shapes[shapeTagInstanceProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagInstanceProfile(ctx, in.(*TagInstanceProfileInput))
 	},
@@ -2962,7 +2962,7 @@ var opTagInstanceProfile = &wire.Operation{
 
 var opTagMFADevice = &wire.Operation{
 	Name: "TagMFADevice", Action: "iam:TagMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagMFADeviceInput], Output: &shapes[shapeTagMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagMFADevice(ctx, in.(*TagMFADeviceInput))
 	},
@@ -2970,7 +2970,7 @@ var opTagMFADevice = &wire.Operation{
 
 var opTagOpenIDConnectProvider = &wire.Operation{
 	Name: "TagOpenIDConnectProvider", Action: "iam:TagOpenIDConnectProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagOpenIDConnectProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagOpenIDConnectProviderInput], Output: &shapes[shapeTagOpenIDConnectProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagOpenIDConnectProvider(ctx, in.(*TagOpenIDConnectProviderInput))
 	},
@@ -2978,7 +2978,7 @@ var opTagOpenIDConnectProvider = &wire.Operation{
 
 var opTagPolicy = &wire.Operation{
 	Name: "TagPolicy", Action: "iam:TagPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagPolicyInput], Output: &shapes[shapeTagPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagPolicy(ctx, in.(*TagPolicyInput))
 	},
@@ -2986,7 +2986,7 @@ var opTagPolicy = &wire.Operation{
 
 var opTagRole = &wire.Operation{
 	Name: "TagRole", Action: "iam:TagRole", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagRoleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagRoleInput], Output: &shapes[shapeTagRoleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagRole(ctx, in.(*TagRoleInput))
 	},
@@ -2994,7 +2994,7 @@ var opTagRole = &wire.Operation{
 
 var opTagSAMLProvider = &wire.Operation{
 	Name: "TagSAMLProvider", Action: "iam:TagSAMLProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagSAMLProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagSAMLProviderInput], Output: &shapes[shapeTagSAMLProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagSAMLProvider(ctx, in.(*TagSAMLProviderInput))
 	},
@@ -3002,7 +3002,7 @@ var opTagSAMLProvider = &wire.Operation{
 
 var opTagServerCertificate = &wire.Operation{
 	Name: "TagServerCertificate", Action: "iam:TagServerCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagServerCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagServerCertificateInput], Output: &shapes[shapeTagServerCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagServerCertificate(ctx, in.(*TagServerCertificateInput))
 	},
@@ -3010,7 +3010,7 @@ var opTagServerCertificate = &wire.Operation{
 
 var opTagUser = &wire.Operation{
 	Name: "TagUser", Action: "iam:TagUser", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagUserInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagUserInput], Output: &shapes[shapeTagUserOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagUser(ctx, in.(*TagUserInput))
 	},
@@ -3018,7 +3018,7 @@ var opTagUser = &wire.Operation{
 
 var opUntagInstanceProfile = &wire.Operation{
 	Name: "UntagInstanceProfile", Action: "iam:UntagInstanceProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagInstanceProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagInstanceProfileInput], Output: &shapes[shapeUntagInstanceProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagInstanceProfile(ctx, in.(*UntagInstanceProfileInput))
 	},
@@ -3026,7 +3026,7 @@ var opUntagInstanceProfile = &wire.Operation{
 
 var opUntagMFADevice = &wire.Operation{
 	Name: "UntagMFADevice", Action: "iam:UntagMFADevice", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagMFADeviceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagMFADeviceInput], Output: &shapes[shapeUntagMFADeviceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagMFADevice(ctx, in.(*UntagMFADeviceInput))
 	},
@@ -3034,7 +3034,7 @@ var opUntagMFADevice = &wire.Operation{
 
 var opUntagOpenIDConnectProvider = &wire.Operation{
 	Name: "UntagOpenIDConnectProvider", Action: "iam:UntagOpenIDConnectProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagOpenIDConnectProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagOpenIDConnectProviderInput], Output: &shapes[shapeUntagOpenIDConnectProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagOpenIDConnectProvider(ctx, in.(*UntagOpenIDConnectProviderInput))
 	},
@@ -3042,7 +3042,7 @@ var opUntagOpenIDConnectProvider = &wire.Operation{
 
 var opUntagPolicy = &wire.Operation{
 	Name: "UntagPolicy", Action: "iam:UntagPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagPolicyInput], Output: &shapes[shapeUntagPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagPolicy(ctx, in.(*UntagPolicyInput))
 	},
@@ -3050,7 +3050,7 @@ var opUntagPolicy = &wire.Operation{
 
 var opUntagRole = &wire.Operation{
 	Name: "UntagRole", Action: "iam:UntagRole", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagRoleInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagRoleInput], Output: &shapes[shapeUntagRoleOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagRole(ctx, in.(*UntagRoleInput))
 	},
@@ -3058,7 +3058,7 @@ var opUntagRole = &wire.Operation{
 
 var opUntagSAMLProvider = &wire.Operation{
 	Name: "UntagSAMLProvider", Action: "iam:UntagSAMLProvider", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagSAMLProviderInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagSAMLProviderInput], Output: &shapes[shapeUntagSAMLProviderOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagSAMLProvider(ctx, in.(*UntagSAMLProviderInput))
 	},
@@ -3066,7 +3066,7 @@ var opUntagSAMLProvider = &wire.Operation{
 
 var opUntagServerCertificate = &wire.Operation{
 	Name: "UntagServerCertificate", Action: "iam:UntagServerCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagServerCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagServerCertificateInput], Output: &shapes[shapeUntagServerCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagServerCertificate(ctx, in.(*UntagServerCertificateInput))
 	},
@@ -3074,7 +3074,7 @@ var opUntagServerCertificate = &wire.Operation{
 
 var opUntagUser = &wire.Operation{
 	Name: "UntagUser", Action: "iam:UntagUser", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagUserInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagUserInput], Output: &shapes[shapeUntagUserOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagUser(ctx, in.(*UntagUserInput))
 	},
@@ -3082,7 +3082,7 @@ var opUntagUser = &wire.Operation{
 
 var opUpdateAccessKey = &wire.Operation{
 	Name: "UpdateAccessKey", Action: "iam:UpdateAccessKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateAccessKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateAccessKeyInput], Output: &shapes[shapeUpdateAccessKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateAccessKey(ctx, in.(*UpdateAccessKeyInput))
 	},
@@ -3090,7 +3090,7 @@ var opUpdateAccessKey = &wire.Operation{
 
 var opUpdateAccountPasswordPolicy = &wire.Operation{
 	Name: "UpdateAccountPasswordPolicy", Action: "iam:UpdateAccountPasswordPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateAccountPasswordPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateAccountPasswordPolicyInput], Output: &shapes[shapeUpdateAccountPasswordPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateAccountPasswordPolicy(ctx, in.(*UpdateAccountPasswordPolicyInput))
 	},
@@ -3098,7 +3098,7 @@ var opUpdateAccountPasswordPolicy = &wire.Operation{
 
 var opUpdateAssumeRolePolicy = &wire.Operation{
 	Name: "UpdateAssumeRolePolicy", Action: "iam:UpdateAssumeRolePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateAssumeRolePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateAssumeRolePolicyInput], Output: &shapes[shapeUpdateAssumeRolePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateAssumeRolePolicy(ctx, in.(*UpdateAssumeRolePolicyInput))
 	},
@@ -3106,7 +3106,7 @@ var opUpdateAssumeRolePolicy = &wire.Operation{
 
 var opUpdateGroup = &wire.Operation{
 	Name: "UpdateGroup", Action: "iam:UpdateGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateGroupInput], Output: &shapes[shapeUpdateGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateGroup(ctx, in.(*UpdateGroupInput))
 	},
@@ -3114,7 +3114,7 @@ var opUpdateGroup = &wire.Operation{
 
 var opUpdateLoginProfile = &wire.Operation{
 	Name: "UpdateLoginProfile", Action: "iam:UpdateLoginProfile", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateLoginProfileInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateLoginProfileInput], Output: &shapes[shapeUpdateLoginProfileOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateLoginProfile(ctx, in.(*UpdateLoginProfileInput))
 	},
@@ -3122,7 +3122,7 @@ var opUpdateLoginProfile = &wire.Operation{
 
 var opUpdateOpenIDConnectProviderThumbprint = &wire.Operation{
 	Name: "UpdateOpenIDConnectProviderThumbprint", Action: "iam:UpdateOpenIDConnectProviderThumbprint", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateOpenIDConnectProviderThumbprintInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateOpenIDConnectProviderThumbprintInput], Output: &shapes[shapeUpdateOpenIDConnectProviderThumbprintOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateOpenIDConnectProviderThumbprint(ctx, in.(*UpdateOpenIDConnectProviderThumbprintInput))
 	},
@@ -3154,7 +3154,7 @@ var opUpdateSAMLProvider = &wire.Operation{
 
 var opUpdateSSHPublicKey = &wire.Operation{
 	Name: "UpdateSSHPublicKey", Action: "iam:UpdateSSHPublicKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateSSHPublicKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateSSHPublicKeyInput], Output: &shapes[shapeUpdateSSHPublicKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateSSHPublicKey(ctx, in.(*UpdateSSHPublicKeyInput))
 	},
@@ -3162,7 +3162,7 @@ var opUpdateSSHPublicKey = &wire.Operation{
 
 var opUpdateServerCertificate = &wire.Operation{
 	Name: "UpdateServerCertificate", Action: "iam:UpdateServerCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateServerCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateServerCertificateInput], Output: &shapes[shapeUpdateServerCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateServerCertificate(ctx, in.(*UpdateServerCertificateInput))
 	},
@@ -3170,7 +3170,7 @@ var opUpdateServerCertificate = &wire.Operation{
 
 var opUpdateServiceSpecificCredential = &wire.Operation{
 	Name: "UpdateServiceSpecificCredential", Action: "iam:UpdateServiceSpecificCredential", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateServiceSpecificCredentialInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateServiceSpecificCredentialInput], Output: &shapes[shapeUpdateServiceSpecificCredentialOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateServiceSpecificCredential(ctx, in.(*UpdateServiceSpecificCredentialInput))
 	},
@@ -3178,7 +3178,7 @@ var opUpdateServiceSpecificCredential = &wire.Operation{
 
 var opUpdateSigningCertificate = &wire.Operation{
 	Name: "UpdateSigningCertificate", Action: "iam:UpdateSigningCertificate", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateSigningCertificateInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateSigningCertificateInput], Output: &shapes[shapeUpdateSigningCertificateOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateSigningCertificate(ctx, in.(*UpdateSigningCertificateInput))
 	},
@@ -3186,7 +3186,7 @@ var opUpdateSigningCertificate = &wire.Operation{
 
 var opUpdateUser = &wire.Operation{
 	Name: "UpdateUser", Action: "iam:UpdateUser", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateUserInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateUserInput], Output: &shapes[shapeUpdateUserOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateUser(ctx, in.(*UpdateUserInput))
 	},

@@ -437,7 +437,84 @@ const (
 	shapeUserNameType
 	shapeVirtualMFADeviceListType
 	shapeVirtualMFADeviceName
-	shapeNothing
+	shapeAddClientIDToOpenIDConnectProviderOutput
+	shapeAddRoleToInstanceProfileOutput
+	shapeAddUserToGroupOutput
+	shapeAttachGroupPolicyOutput
+	shapeAttachRolePolicyOutput
+	shapeAttachUserPolicyOutput
+	shapeChangePasswordOutput
+	shapeCreateAccountAliasOutput
+	shapeDeactivateMFADeviceOutput
+	shapeDeleteAccessKeyOutput
+	shapeDeleteAccountAliasOutput
+	shapeDeleteAccountPasswordPolicyInput
+	shapeDeleteAccountPasswordPolicyOutput
+	shapeDeleteGroupOutput
+	shapeDeleteGroupPolicyOutput
+	shapeDeleteInstanceProfileOutput
+	shapeDeleteLoginProfileOutput
+	shapeDeleteOpenIDConnectProviderOutput
+	shapeDeletePolicyOutput
+	shapeDeletePolicyVersionOutput
+	shapeDeleteRoleOutput
+	shapeDeleteRolePermissionsBoundaryOutput
+	shapeDeleteRolePolicyOutput
+	shapeDeleteSAMLProviderOutput
+	shapeDeleteSSHPublicKeyOutput
+	shapeDeleteServerCertificateOutput
+	shapeDeleteServiceSpecificCredentialOutput
+	shapeDeleteSigningCertificateOutput
+	shapeDeleteUserOutput
+	shapeDeleteUserPermissionsBoundaryOutput
+	shapeDeleteUserPolicyOutput
+	shapeDeleteVirtualMFADeviceOutput
+	shapeDetachGroupPolicyOutput
+	shapeDetachRolePolicyOutput
+	shapeDetachUserPolicyOutput
+	shapeEnableMFADeviceOutput
+	shapeGenerateCredentialReportInput
+	shapeGetAccountPasswordPolicyInput
+	shapeGetAccountSummaryInput
+	shapeGetCredentialReportInput
+	shapePutGroupPolicyOutput
+	shapePutRolePermissionsBoundaryOutput
+	shapePutRolePolicyOutput
+	shapePutUserPermissionsBoundaryOutput
+	shapePutUserPolicyOutput
+	shapeRemoveClientIDFromOpenIDConnectProviderOutput
+	shapeRemoveRoleFromInstanceProfileOutput
+	shapeRemoveUserFromGroupOutput
+	shapeResyncMFADeviceOutput
+	shapeSetDefaultPolicyVersionOutput
+	shapeSetSecurityTokenServicePreferencesOutput
+	shapeTagInstanceProfileOutput
+	shapeTagMFADeviceOutput
+	shapeTagOpenIDConnectProviderOutput
+	shapeTagPolicyOutput
+	shapeTagRoleOutput
+	shapeTagSAMLProviderOutput
+	shapeTagServerCertificateOutput
+	shapeTagUserOutput
+	shapeUntagInstanceProfileOutput
+	shapeUntagMFADeviceOutput
+	shapeUntagOpenIDConnectProviderOutput
+	shapeUntagPolicyOutput
+	shapeUntagRoleOutput
+	shapeUntagSAMLProviderOutput
+	shapeUntagServerCertificateOutput
+	shapeUntagUserOutput
+	shapeUpdateAccessKeyOutput
+	shapeUpdateAccountPasswordPolicyOutput
+	shapeUpdateAssumeRolePolicyOutput
+	shapeUpdateGroupOutput
+	shapeUpdateLoginProfileOutput
+	shapeUpdateOpenIDConnectProviderThumbprintOutput
+	shapeUpdateSSHPublicKeyOutput
+	shapeUpdateServerCertificateOutput
+	shapeUpdateServiceSpecificCredentialOutput
+	shapeUpdateSigningCertificateOutput
+	shapeUpdateUserOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1990,5 +2067,82 @@ var shapes = wire.Link([]wire.Shape{
 	shapeUserNameType:                                    {Name: "userNameType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(64), Pattern: wire.Match(`[\w+=,.@-]+`, `^(?:[\w+=,.@-]+)$`)},
 	shapeVirtualMFADeviceListType:                        {Name: "virtualMFADeviceListType", Kind: wire.List, Type: wire.ListOf[VirtualMFADevice](), Elem: wire.Ref{At: shapeVirtualMFADevice}},
 	shapeVirtualMFADeviceName:                            {Name: "virtualMFADeviceName", Kind: wire.String, Min: wire.Bound(1), Pattern: wire.Match(`[\w+=,.@-]+`, `^(?:[\w+=,.@-]+)$`)},
-	shapeNothing:                                         {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeAddClientIDToOpenIDConnectProviderOutput:        {Name: "AddClientIDToOpenIDConnectProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[AddClientIDToOpenIDConnectProviderOutput](), Nothing: true},
+	shapeAddRoleToInstanceProfileOutput:                  {Name: "AddRoleToInstanceProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[AddRoleToInstanceProfileOutput](), Nothing: true},
+	shapeAddUserToGroupOutput:                            {Name: "AddUserToGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[AddUserToGroupOutput](), Nothing: true},
+	shapeAttachGroupPolicyOutput:                         {Name: "AttachGroupPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[AttachGroupPolicyOutput](), Nothing: true},
+	shapeAttachRolePolicyOutput:                          {Name: "AttachRolePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[AttachRolePolicyOutput](), Nothing: true},
+	shapeAttachUserPolicyOutput:                          {Name: "AttachUserPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[AttachUserPolicyOutput](), Nothing: true},
+	shapeChangePasswordOutput:                            {Name: "ChangePasswordOutput", Kind: wire.Structure, Type: wire.StructureOf[ChangePasswordOutput](), Nothing: true},
+	shapeCreateAccountAliasOutput:                        {Name: "CreateAccountAliasOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateAccountAliasOutput](), Nothing: true},
+	shapeDeactivateMFADeviceOutput:                       {Name: "DeactivateMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[DeactivateMFADeviceOutput](), Nothing: true},
+	shapeDeleteAccessKeyOutput:                           {Name: "DeleteAccessKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccessKeyOutput](), Nothing: true},
+	shapeDeleteAccountAliasOutput:                        {Name: "DeleteAccountAliasOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccountAliasOutput](), Nothing: true},
+	shapeDeleteAccountPasswordPolicyInput:                {Name: "DeleteAccountPasswordPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccountPasswordPolicyInput](), Nothing: true},
+	shapeDeleteAccountPasswordPolicyOutput:               {Name: "DeleteAccountPasswordPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccountPasswordPolicyOutput](), Nothing: true},
+	shapeDeleteGroupOutput:                               {Name: "DeleteGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteGroupOutput](), Nothing: true},
+	shapeDeleteGroupPolicyOutput:                         {Name: "DeleteGroupPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteGroupPolicyOutput](), Nothing: true},
+	shapeDeleteInstanceProfileOutput:                     {Name: "DeleteInstanceProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteInstanceProfileOutput](), Nothing: true},
+	shapeDeleteLoginProfileOutput:                        {Name: "DeleteLoginProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLoginProfileOutput](), Nothing: true},
+	shapeDeleteOpenIDConnectProviderOutput:               {Name: "DeleteOpenIDConnectProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteOpenIDConnectProviderOutput](), Nothing: true},
+	shapeDeletePolicyOutput:                              {Name: "DeletePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeletePolicyOutput](), Nothing: true},
+	shapeDeletePolicyVersionOutput:                       {Name: "DeletePolicyVersionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeletePolicyVersionOutput](), Nothing: true},
+	shapeDeleteRoleOutput:                                {Name: "DeleteRoleOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRoleOutput](), Nothing: true},
+	shapeDeleteRolePermissionsBoundaryOutput:             {Name: "DeleteRolePermissionsBoundaryOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRolePermissionsBoundaryOutput](), Nothing: true},
+	shapeDeleteRolePolicyOutput:                          {Name: "DeleteRolePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRolePolicyOutput](), Nothing: true},
+	shapeDeleteSAMLProviderOutput:                        {Name: "DeleteSAMLProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSAMLProviderOutput](), Nothing: true},
+	shapeDeleteSSHPublicKeyOutput:                        {Name: "DeleteSSHPublicKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSSHPublicKeyOutput](), Nothing: true},
+	shapeDeleteServerCertificateOutput:                   {Name: "DeleteServerCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteServerCertificateOutput](), Nothing: true},
+	shapeDeleteServiceSpecificCredentialOutput:           {Name: "DeleteServiceSpecificCredentialOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteServiceSpecificCredentialOutput](), Nothing: true},
+	shapeDeleteSigningCertificateOutput:                  {Name: "DeleteSigningCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSigningCertificateOutput](), Nothing: true},
+	shapeDeleteUserOutput:                                {Name: "DeleteUserOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteUserOutput](), Nothing: true},
+	shapeDeleteUserPermissionsBoundaryOutput:             {Name: "DeleteUserPermissionsBoundaryOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteUserPermissionsBoundaryOutput](), Nothing: true},
+	shapeDeleteUserPolicyOutput:                          {Name: "DeleteUserPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteUserPolicyOutput](), Nothing: true},
+	shapeDeleteVirtualMFADeviceOutput:                    {Name: "DeleteVirtualMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteVirtualMFADeviceOutput](), Nothing: true},
+	shapeDetachGroupPolicyOutput:                         {Name: "DetachGroupPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DetachGroupPolicyOutput](), Nothing: true},
+	shapeDetachRolePolicyOutput:                          {Name: "DetachRolePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DetachRolePolicyOutput](), Nothing: true},
+	shapeDetachUserPolicyOutput:                          {Name: "DetachUserPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DetachUserPolicyOutput](), Nothing: true},
+	shapeEnableMFADeviceOutput:                           {Name: "EnableMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[EnableMFADeviceOutput](), Nothing: true},
+	shapeGenerateCredentialReportInput:                   {Name: "GenerateCredentialReportInput", Kind: wire.Structure, Type: wire.StructureOf[GenerateCredentialReportInput](), Nothing: true},
+	shapeGetAccountPasswordPolicyInput:                   {Name: "GetAccountPasswordPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetAccountPasswordPolicyInput](), Nothing: true},
+	shapeGetAccountSummaryInput:                          {Name: "GetAccountSummaryInput", Kind: wire.Structure, Type: wire.StructureOf[GetAccountSummaryInput](), Nothing: true},
+	shapeGetCredentialReportInput:                        {Name: "GetCredentialReportInput", Kind: wire.Structure, Type: wire.StructureOf[GetCredentialReportInput](), Nothing: true},
+	shapePutGroupPolicyOutput:                            {Name: "PutGroupPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutGroupPolicyOutput](), Nothing: true},
+	shapePutRolePermissionsBoundaryOutput:                {Name: "PutRolePermissionsBoundaryOutput", Kind: wire.Structure, Type: wire.StructureOf[PutRolePermissionsBoundaryOutput](), Nothing: true},
+	shapePutRolePolicyOutput:                             {Name: "PutRolePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutRolePolicyOutput](), Nothing: true},
+	shapePutUserPermissionsBoundaryOutput:                {Name: "PutUserPermissionsBoundaryOutput", Kind: wire.Structure, Type: wire.StructureOf[PutUserPermissionsBoundaryOutput](), Nothing: true},
+	shapePutUserPolicyOutput:                             {Name: "PutUserPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutUserPolicyOutput](), Nothing: true},
+	shapeRemoveClientIDFromOpenIDConnectProviderOutput:   {Name: "RemoveClientIDFromOpenIDConnectProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[RemoveClientIDFromOpenIDConnectProviderOutput](), Nothing: true},
+	shapeRemoveRoleFromInstanceProfileOutput:             {Name: "RemoveRoleFromInstanceProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[RemoveRoleFromInstanceProfileOutput](), Nothing: true},
+	shapeRemoveUserFromGroupOutput:                       {Name: "RemoveUserFromGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[RemoveUserFromGroupOutput](), Nothing: true},
+	shapeResyncMFADeviceOutput:                           {Name: "ResyncMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[ResyncMFADeviceOutput](), Nothing: true},
+	shapeSetDefaultPolicyVersionOutput:                   {Name: "SetDefaultPolicyVersionOutput", Kind: wire.Structure, Type: wire.StructureOf[SetDefaultPolicyVersionOutput](), Nothing: true},
+	shapeSetSecurityTokenServicePreferencesOutput:        {Name: "SetSecurityTokenServicePreferencesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetSecurityTokenServicePreferencesOutput](), Nothing: true},
+	shapeTagInstanceProfileOutput:                        {Name: "TagInstanceProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[TagInstanceProfileOutput](), Nothing: true},
+	shapeTagMFADeviceOutput:                              {Name: "TagMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[TagMFADeviceOutput](), Nothing: true},
+	shapeTagOpenIDConnectProviderOutput:                  {Name: "TagOpenIDConnectProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[TagOpenIDConnectProviderOutput](), Nothing: true},
+	shapeTagPolicyOutput:                                 {Name: "TagPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[TagPolicyOutput](), Nothing: true},
+	shapeTagRoleOutput:                                   {Name: "TagRoleOutput", Kind: wire.Structure, Type: wire.StructureOf[TagRoleOutput](), Nothing: true},
+	shapeTagSAMLProviderOutput:                           {Name: "TagSAMLProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[TagSAMLProviderOutput](), Nothing: true},
+	shapeTagServerCertificateOutput:                      {Name: "TagServerCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[TagServerCertificateOutput](), Nothing: true},
+	shapeTagUserOutput:                                   {Name: "TagUserOutput", Kind: wire.Structure, Type: wire.StructureOf[TagUserOutput](), Nothing: true},
+	shapeUntagInstanceProfileOutput:                      {Name: "UntagInstanceProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagInstanceProfileOutput](), Nothing: true},
+	shapeUntagMFADeviceOutput:                            {Name: "UntagMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagMFADeviceOutput](), Nothing: true},
+	shapeUntagOpenIDConnectProviderOutput:                {Name: "UntagOpenIDConnectProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagOpenIDConnectProviderOutput](), Nothing: true},
+	shapeUntagPolicyOutput:                               {Name: "UntagPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagPolicyOutput](), Nothing: true},
+	shapeUntagRoleOutput:                                 {Name: "UntagRoleOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagRoleOutput](), Nothing: true},
+	shapeUntagSAMLProviderOutput:                         {Name: "UntagSAMLProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagSAMLProviderOutput](), Nothing: true},
+	shapeUntagServerCertificateOutput:                    {Name: "UntagServerCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagServerCertificateOutput](), Nothing: true},
+	shapeUntagUserOutput:                                 {Name: "UntagUserOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagUserOutput](), Nothing: true},
+	shapeUpdateAccessKeyOutput:                           {Name: "UpdateAccessKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAccessKeyOutput](), Nothing: true},
+	shapeUpdateAccountPasswordPolicyOutput:               {Name: "UpdateAccountPasswordPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAccountPasswordPolicyOutput](), Nothing: true},
+	shapeUpdateAssumeRolePolicyOutput:                    {Name: "UpdateAssumeRolePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAssumeRolePolicyOutput](), Nothing: true},
+	shapeUpdateGroupOutput:                               {Name: "UpdateGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateGroupOutput](), Nothing: true},
+	shapeUpdateLoginProfileOutput:                        {Name: "UpdateLoginProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateLoginProfileOutput](), Nothing: true},
+	shapeUpdateOpenIDConnectProviderThumbprintOutput:     {Name: "UpdateOpenIDConnectProviderThumbprintOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateOpenIDConnectProviderThumbprintOutput](), Nothing: true},
+	shapeUpdateSSHPublicKeyOutput:                        {Name: "UpdateSSHPublicKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateSSHPublicKeyOutput](), Nothing: true},
+	shapeUpdateServerCertificateOutput:                   {Name: "UpdateServerCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateServerCertificateOutput](), Nothing: true},
+	shapeUpdateServiceSpecificCredentialOutput:           {Name: "UpdateServiceSpecificCredentialOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateServiceSpecificCredentialOutput](), Nothing: true},
+	shapeUpdateSigningCertificateOutput:                  {Name: "UpdateSigningCertificateOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateSigningCertificateOutput](), Nothing: true},
+	shapeUpdateUserOutput:                                {Name: "UpdateUserOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateUserOutput](), Nothing: true},
 })

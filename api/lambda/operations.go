@@ -885,7 +885,7 @@ var opCreateFunctionUrlConfig = &wire.Operation{
 
 var opDeleteAlias = &wire.Operation{
 	Name: "DeleteAlias", Action: "lambda:DeleteAlias", Method: "DELETE", Path: "/2015-03-31/functions/{FunctionName}/aliases/{Name}", Status: 204,
-	Input: &shapes[shapeDeleteAliasInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAliasInput], Output: &shapes[shapeDeleteAliasOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAlias(ctx, in.(*DeleteAliasInput))
 	},
@@ -909,7 +909,7 @@ var opDeleteEventSourceMapping = &wire.Operation{
 
 var opDeleteFunction = &wire.Operation{
 	Name: "DeleteFunction", Action: "lambda:DeleteFunction", Method: "DELETE", Path: "/2015-03-31/functions/{FunctionName}", Status: 204,
-	Input: &shapes[shapeDeleteFunctionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteFunctionInput], Output: &shapes[shapeDeleteFunctionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteFunction(ctx, in.(*DeleteFunctionInput))
 	},
@@ -917,7 +917,7 @@ var opDeleteFunction = &wire.Operation{
 
 var opDeleteFunctionCodeSigningConfig = &wire.Operation{
 	Name: "DeleteFunctionCodeSigningConfig", Action: "lambda:DeleteFunctionCodeSigningConfig", Method: "DELETE", Path: "/2020-06-30/functions/{FunctionName}/code-signing-config", Status: 204,
-	Input: &shapes[shapeDeleteFunctionCodeSigningConfigInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteFunctionCodeSigningConfigInput], Output: &shapes[shapeDeleteFunctionCodeSigningConfigOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteFunctionCodeSigningConfig(ctx, in.(*DeleteFunctionCodeSigningConfigInput))
 	},
@@ -925,7 +925,7 @@ var opDeleteFunctionCodeSigningConfig = &wire.Operation{
 
 var opDeleteFunctionConcurrency = &wire.Operation{
 	Name: "DeleteFunctionConcurrency", Action: "lambda:DeleteFunctionConcurrency", Method: "DELETE", Path: "/2017-10-31/functions/{FunctionName}/concurrency", Status: 204,
-	Input: &shapes[shapeDeleteFunctionConcurrencyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteFunctionConcurrencyInput], Output: &shapes[shapeDeleteFunctionConcurrencyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteFunctionConcurrency(ctx, in.(*DeleteFunctionConcurrencyInput))
 	},
@@ -933,7 +933,7 @@ var opDeleteFunctionConcurrency = &wire.Operation{
 
 var opDeleteFunctionEventInvokeConfig = &wire.Operation{
 	Name: "DeleteFunctionEventInvokeConfig", Action: "lambda:DeleteFunctionEventInvokeConfig", Method: "DELETE", Path: "/2019-09-25/functions/{FunctionName}/event-invoke-config", Status: 204,
-	Input: &shapes[shapeDeleteFunctionEventInvokeConfigInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteFunctionEventInvokeConfigInput], Output: &shapes[shapeDeleteFunctionEventInvokeConfigOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteFunctionEventInvokeConfig(ctx, in.(*DeleteFunctionEventInvokeConfigInput))
 	},
@@ -941,7 +941,7 @@ var opDeleteFunctionEventInvokeConfig = &wire.Operation{
 
 var opDeleteFunctionUrlConfig = &wire.Operation{
 	Name: "DeleteFunctionUrlConfig", Action: "lambda:DeleteFunctionUrlConfig", Method: "DELETE", Path: "/2021-10-31/functions/{FunctionName}/url", Status: 204,
-	Input: &shapes[shapeDeleteFunctionUrlConfigInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteFunctionUrlConfigInput], Output: &shapes[shapeDeleteFunctionUrlConfigOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteFunctionUrlConfig(ctx, in.(*DeleteFunctionUrlConfigInput))
 	},
@@ -949,7 +949,7 @@ var opDeleteFunctionUrlConfig = &wire.Operation{
 
 var opDeleteLayerVersion = &wire.Operation{
 	Name: "DeleteLayerVersion", Action: "lambda:DeleteLayerVersion", Method: "DELETE", Path: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", Status: 204,
-	Input: &shapes[shapeDeleteLayerVersionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteLayerVersionInput], Output: &shapes[shapeDeleteLayerVersionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteLayerVersion(ctx, in.(*DeleteLayerVersionInput))
 	},
@@ -957,7 +957,7 @@ var opDeleteLayerVersion = &wire.Operation{
 
 var opDeleteProvisionedConcurrencyConfig = &wire.Operation{
 	Name: "DeleteProvisionedConcurrencyConfig", Action: "lambda:DeleteProvisionedConcurrencyConfig", Method: "DELETE", Path: "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", Status: 204,
-	Input: &shapes[shapeDeleteProvisionedConcurrencyConfigInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteProvisionedConcurrencyConfigInput], Output: &shapes[shapeDeleteProvisionedConcurrencyConfigOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteProvisionedConcurrencyConfig(ctx, in.(*DeleteProvisionedConcurrencyConfigInput))
 	},
@@ -1269,7 +1269,7 @@ var opPutRuntimeManagementConfig = &wire.Operation{
 
 var opRemoveLayerVersionPermission = &wire.Operation{
 	Name: "RemoveLayerVersionPermission", Action: "lambda:RemoveLayerVersionPermission", Method: "DELETE", Path: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", Status: 204,
-	Input: &shapes[shapeRemoveLayerVersionPermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemoveLayerVersionPermissionInput], Output: &shapes[shapeRemoveLayerVersionPermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemoveLayerVersionPermission(ctx, in.(*RemoveLayerVersionPermissionInput))
 	},
@@ -1277,7 +1277,7 @@ var opRemoveLayerVersionPermission = &wire.Operation{
 
 var opRemovePermission = &wire.Operation{
 	Name: "RemovePermission", Action: "lambda:RemovePermission", Method: "DELETE", Path: "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", Status: 204,
-	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeRemovePermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemovePermission(ctx, in.(*RemovePermissionInput))
 	},
@@ -1285,7 +1285,7 @@ var opRemovePermission = &wire.Operation{
 
 var opTagResource = &wire.Operation{
 	Name: "TagResource", Action: "lambda:TagResource", Method: "POST", Path: "/2017-03-31/tags/{ARN}", Status: 204,
-	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeTagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagResource(ctx, in.(*TagResourceInput))
 	},
@@ -1293,7 +1293,7 @@ var opTagResource = &wire.Operation{
 
 var opUntagResource = &wire.Operation{
 	Name: "UntagResource", Action: "lambda:UntagResource", Method: "DELETE", Path: "/2017-03-31/tags/{ARN}", Status: 204,
-	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeUntagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagResource(ctx, in.(*UntagResourceInput))
 	},

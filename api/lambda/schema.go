@@ -348,7 +348,18 @@ const (
 	shapeVpcConfigResponse
 	shapeWeight
 	shapeWorkingDirectory
-	shapeNothing
+	shapeDeleteAliasOutput
+	shapeDeleteFunctionOutput
+	shapeDeleteFunctionCodeSigningConfigOutput
+	shapeDeleteFunctionConcurrencyOutput
+	shapeDeleteFunctionEventInvokeConfigOutput
+	shapeDeleteFunctionUrlConfigOutput
+	shapeDeleteLayerVersionOutput
+	shapeDeleteProvisionedConcurrencyConfigOutput
+	shapeRemoveLayerVersionPermissionOutput
+	shapeRemovePermissionOutput
+	shapeTagResourceOutput
+	shapeUntagResourceOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1512,7 +1523,18 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "VpcId", Ref: wire.Ref{At: shapeString}},
 		{Name: "Ipv6AllowedForDualStack", Ref: wire.Ref{At: shapeBoolean}},
 	}},
-	shapeWeight:           {Name: "Weight", Kind: wire.Double, Min: wire.Bound(0), Max: wire.Bound(1)},
-	shapeWorkingDirectory: {Name: "WorkingDirectory", Kind: wire.String, Max: wire.Bound(1000)},
-	shapeNothing:          {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeWeight:                                   {Name: "Weight", Kind: wire.Double, Min: wire.Bound(0), Max: wire.Bound(1)},
+	shapeWorkingDirectory:                         {Name: "WorkingDirectory", Kind: wire.String, Max: wire.Bound(1000)},
+	shapeDeleteAliasOutput:                        {Name: "DeleteAliasOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAliasOutput](), Nothing: true},
+	shapeDeleteFunctionOutput:                     {Name: "DeleteFunctionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionOutput](), Nothing: true},
+	shapeDeleteFunctionCodeSigningConfigOutput:    {Name: "DeleteFunctionCodeSigningConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionCodeSigningConfigOutput](), Nothing: true},
+	shapeDeleteFunctionConcurrencyOutput:          {Name: "DeleteFunctionConcurrencyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionConcurrencyOutput](), Nothing: true},
+	shapeDeleteFunctionEventInvokeConfigOutput:    {Name: "DeleteFunctionEventInvokeConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionEventInvokeConfigOutput](), Nothing: true},
+	shapeDeleteFunctionUrlConfigOutput:            {Name: "DeleteFunctionUrlConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionUrlConfigOutput](), Nothing: true},
+	shapeDeleteLayerVersionOutput:                 {Name: "DeleteLayerVersionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLayerVersionOutput](), Nothing: true},
+	shapeDeleteProvisionedConcurrencyConfigOutput: {Name: "DeleteProvisionedConcurrencyConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteProvisionedConcurrencyConfigOutput](), Nothing: true},
+	shapeRemoveLayerVersionPermissionOutput:       {Name: "RemoveLayerVersionPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[RemoveLayerVersionPermissionOutput](), Nothing: true},
+	shapeRemovePermissionOutput:                   {Name: "RemovePermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionOutput](), Nothing: true},
+	shapeTagResourceOutput:                        {Name: "TagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceOutput](), Nothing: true},
+	shapeUntagResourceOutput:                      {Name: "UntagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceOutput](), Nothing: true},
 })

@@ -926,7 +926,7 @@ func (c Client) UpdateLogAnomalyDetector(ctx context.Context, in *UpdateLogAnoma
 
 var opAssociateKmsKey = &wire.Operation{
 	Name: "AssociateKmsKey", Action: "logs:AssociateKmsKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAssociateKmsKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAssociateKmsKeyInput], Output: &shapes[shapeAssociateKmsKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AssociateKmsKey(ctx, in.(*AssociateKmsKeyInput))
 	},
@@ -934,7 +934,7 @@ var opAssociateKmsKey = &wire.Operation{
 
 var opCancelExportTask = &wire.Operation{
 	Name: "CancelExportTask", Action: "logs:CancelExportTask", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeCancelExportTaskInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeCancelExportTaskInput], Output: &shapes[shapeCancelExportTaskOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).CancelExportTask(ctx, in.(*CancelExportTaskInput))
 	},
@@ -966,7 +966,7 @@ var opCreateLogAnomalyDetector = &wire.Operation{
 
 var opCreateLogGroup = &wire.Operation{
 	Name: "CreateLogGroup", Action: "logs:CreateLogGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeCreateLogGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeCreateLogGroupInput], Output: &shapes[shapeCreateLogGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).CreateLogGroup(ctx, in.(*CreateLogGroupInput))
 	},
@@ -974,7 +974,7 @@ var opCreateLogGroup = &wire.Operation{
 
 var opCreateLogStream = &wire.Operation{
 	Name: "CreateLogStream", Action: "logs:CreateLogStream", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeCreateLogStreamInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeCreateLogStreamInput], Output: &shapes[shapeCreateLogStreamOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).CreateLogStream(ctx, in.(*CreateLogStreamInput))
 	},
@@ -982,7 +982,7 @@ var opCreateLogStream = &wire.Operation{
 
 var opDeleteAccountPolicy = &wire.Operation{
 	Name: "DeleteAccountPolicy", Action: "logs:DeleteAccountPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteAccountPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteAccountPolicyInput], Output: &shapes[shapeDeleteAccountPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteAccountPolicy(ctx, in.(*DeleteAccountPolicyInput))
 	},
@@ -990,7 +990,7 @@ var opDeleteAccountPolicy = &wire.Operation{
 
 var opDeleteDataProtectionPolicy = &wire.Operation{
 	Name: "DeleteDataProtectionPolicy", Action: "logs:DeleteDataProtectionPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDataProtectionPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDataProtectionPolicyInput], Output: &shapes[shapeDeleteDataProtectionPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDataProtectionPolicy(ctx, in.(*DeleteDataProtectionPolicyInput))
 	},
@@ -998,7 +998,7 @@ var opDeleteDataProtectionPolicy = &wire.Operation{
 
 var opDeleteDelivery = &wire.Operation{
 	Name: "DeleteDelivery", Action: "logs:DeleteDelivery", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDeliveryInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDeliveryInput], Output: &shapes[shapeDeleteDeliveryOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDelivery(ctx, in.(*DeleteDeliveryInput))
 	},
@@ -1006,7 +1006,7 @@ var opDeleteDelivery = &wire.Operation{
 
 var opDeleteDeliveryDestination = &wire.Operation{
 	Name: "DeleteDeliveryDestination", Action: "logs:DeleteDeliveryDestination", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDeliveryDestinationInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDeliveryDestinationInput], Output: &shapes[shapeDeleteDeliveryDestinationOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDeliveryDestination(ctx, in.(*DeleteDeliveryDestinationInput))
 	},
@@ -1014,7 +1014,7 @@ var opDeleteDeliveryDestination = &wire.Operation{
 
 var opDeleteDeliveryDestinationPolicy = &wire.Operation{
 	Name: "DeleteDeliveryDestinationPolicy", Action: "logs:DeleteDeliveryDestinationPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDeliveryDestinationPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDeliveryDestinationPolicyInput], Output: &shapes[shapeDeleteDeliveryDestinationPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDeliveryDestinationPolicy(ctx, in.(*DeleteDeliveryDestinationPolicyInput))
 	},
@@ -1022,7 +1022,7 @@ var opDeleteDeliveryDestinationPolicy = &wire.Operation{
 
 var opDeleteDeliverySource = &wire.Operation{
 	Name: "DeleteDeliverySource", Action: "logs:DeleteDeliverySource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDeliverySourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDeliverySourceInput], Output: &shapes[shapeDeleteDeliverySourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDeliverySource(ctx, in.(*DeleteDeliverySourceInput))
 	},
@@ -1030,7 +1030,7 @@ var opDeleteDeliverySource = &wire.Operation{
 
 var opDeleteDestination = &wire.Operation{
 	Name: "DeleteDestination", Action: "logs:DeleteDestination", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteDestinationInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteDestinationInput], Output: &shapes[shapeDeleteDestinationOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteDestination(ctx, in.(*DeleteDestinationInput))
 	},
@@ -1038,7 +1038,7 @@ var opDeleteDestination = &wire.Operation{
 
 var opDeleteLogAnomalyDetector = &wire.Operation{
 	Name: "DeleteLogAnomalyDetector", Action: "logs:DeleteLogAnomalyDetector", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteLogAnomalyDetectorInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteLogAnomalyDetectorInput], Output: &shapes[shapeDeleteLogAnomalyDetectorOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteLogAnomalyDetector(ctx, in.(*DeleteLogAnomalyDetectorInput))
 	},
@@ -1046,7 +1046,7 @@ var opDeleteLogAnomalyDetector = &wire.Operation{
 
 var opDeleteLogGroup = &wire.Operation{
 	Name: "DeleteLogGroup", Action: "logs:DeleteLogGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteLogGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteLogGroupInput], Output: &shapes[shapeDeleteLogGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteLogGroup(ctx, in.(*DeleteLogGroupInput))
 	},
@@ -1054,7 +1054,7 @@ var opDeleteLogGroup = &wire.Operation{
 
 var opDeleteLogStream = &wire.Operation{
 	Name: "DeleteLogStream", Action: "logs:DeleteLogStream", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteLogStreamInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteLogStreamInput], Output: &shapes[shapeDeleteLogStreamOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteLogStream(ctx, in.(*DeleteLogStreamInput))
 	},
@@ -1062,7 +1062,7 @@ var opDeleteLogStream = &wire.Operation{
 
 var opDeleteMetricFilter = &wire.Operation{
 	Name: "DeleteMetricFilter", Action: "logs:DeleteMetricFilter", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteMetricFilterInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteMetricFilterInput], Output: &shapes[shapeDeleteMetricFilterOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteMetricFilter(ctx, in.(*DeleteMetricFilterInput))
 	},
@@ -1078,7 +1078,7 @@ var opDeleteQueryDefinition = &wire.Operation{
 
 var opDeleteResourcePolicy = &wire.Operation{
 	Name: "DeleteResourcePolicy", Action: "logs:DeleteResourcePolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteResourcePolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteResourcePolicyInput], Output: &shapes[shapeDeleteResourcePolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteResourcePolicy(ctx, in.(*DeleteResourcePolicyInput))
 	},
@@ -1086,7 +1086,7 @@ var opDeleteResourcePolicy = &wire.Operation{
 
 var opDeleteRetentionPolicy = &wire.Operation{
 	Name: "DeleteRetentionPolicy", Action: "logs:DeleteRetentionPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteRetentionPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteRetentionPolicyInput], Output: &shapes[shapeDeleteRetentionPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteRetentionPolicy(ctx, in.(*DeleteRetentionPolicyInput))
 	},
@@ -1094,7 +1094,7 @@ var opDeleteRetentionPolicy = &wire.Operation{
 
 var opDeleteSubscriptionFilter = &wire.Operation{
 	Name: "DeleteSubscriptionFilter", Action: "logs:DeleteSubscriptionFilter", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteSubscriptionFilterInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteSubscriptionFilterInput], Output: &shapes[shapeDeleteSubscriptionFilterOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteSubscriptionFilter(ctx, in.(*DeleteSubscriptionFilterInput))
 	},
@@ -1206,7 +1206,7 @@ var opDescribeSubscriptionFilters = &wire.Operation{
 
 var opDisassociateKmsKey = &wire.Operation{
 	Name: "DisassociateKmsKey", Action: "logs:DisassociateKmsKey", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDisassociateKmsKeyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDisassociateKmsKeyInput], Output: &shapes[shapeDisassociateKmsKeyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DisassociateKmsKey(ctx, in.(*DisassociateKmsKeyInput))
 	},
@@ -1382,7 +1382,7 @@ var opPutDestination = &wire.Operation{
 
 var opPutDestinationPolicy = &wire.Operation{
 	Name: "PutDestinationPolicy", Action: "logs:PutDestinationPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutDestinationPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutDestinationPolicyInput], Output: &shapes[shapePutDestinationPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutDestinationPolicy(ctx, in.(*PutDestinationPolicyInput))
 	},
@@ -1398,7 +1398,7 @@ var opPutLogEvents = &wire.Operation{
 
 var opPutMetricFilter = &wire.Operation{
 	Name: "PutMetricFilter", Action: "logs:PutMetricFilter", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutMetricFilterInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutMetricFilterInput], Output: &shapes[shapePutMetricFilterOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutMetricFilter(ctx, in.(*PutMetricFilterInput))
 	},
@@ -1422,7 +1422,7 @@ var opPutResourcePolicy = &wire.Operation{
 
 var opPutRetentionPolicy = &wire.Operation{
 	Name: "PutRetentionPolicy", Action: "logs:PutRetentionPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutRetentionPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutRetentionPolicyInput], Output: &shapes[shapePutRetentionPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutRetentionPolicy(ctx, in.(*PutRetentionPolicyInput))
 	},
@@ -1430,7 +1430,7 @@ var opPutRetentionPolicy = &wire.Operation{
 
 var opPutSubscriptionFilter = &wire.Operation{
 	Name: "PutSubscriptionFilter", Action: "logs:PutSubscriptionFilter", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutSubscriptionFilterInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutSubscriptionFilterInput], Output: &shapes[shapePutSubscriptionFilterOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutSubscriptionFilter(ctx, in.(*PutSubscriptionFilterInput))
 	},
@@ -1462,7 +1462,7 @@ var opStopQuery = &wire.Operation{
 
 var opTagLogGroup = &wire.Operation{
 	Name: "TagLogGroup", Action: "logs:TagLogGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagLogGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagLogGroupInput], Output: &shapes[shapeTagLogGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagLogGroup(ctx, in.(*TagLogGroupInput))
 	},
@@ -1470,7 +1470,7 @@ var opTagLogGroup = &wire.Operation{
 
 var opTagResource = &wire.Operation{
 	Name: "TagResource", Action: "logs:TagResource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagResourceInput], Output: &shapes[shapeTagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagResource(ctx, in.(*TagResourceInput))
 	},
@@ -1486,7 +1486,7 @@ var opTestMetricFilter = &wire.Operation{
 
 var opUntagLogGroup = &wire.Operation{
 	Name: "UntagLogGroup", Action: "logs:UntagLogGroup", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagLogGroupInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagLogGroupInput], Output: &shapes[shapeUntagLogGroupOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagLogGroup(ctx, in.(*UntagLogGroupInput))
 	},
@@ -1494,7 +1494,7 @@ var opUntagLogGroup = &wire.Operation{
 
 var opUntagResource = &wire.Operation{
 	Name: "UntagResource", Action: "logs:UntagResource", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagResourceInput], Output: &shapes[shapeUntagResourceOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagResource(ctx, in.(*UntagResourceInput))
 	},
@@ -1502,7 +1502,7 @@ var opUntagResource = &wire.Operation{
 
 var opUpdateAnomaly = &wire.Operation{
 	Name: "UpdateAnomaly", Action: "logs:UpdateAnomaly", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateAnomalyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateAnomalyInput], Output: &shapes[shapeUpdateAnomalyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateAnomaly(ctx, in.(*UpdateAnomalyInput))
 	},
@@ -1510,7 +1510,7 @@ var opUpdateAnomaly = &wire.Operation{
 
 var opUpdateLogAnomalyDetector = &wire.Operation{
 	Name: "UpdateLogAnomalyDetector", Action: "logs:UpdateLogAnomalyDetector", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUpdateLogAnomalyDetectorInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUpdateLogAnomalyDetectorInput], Output: &shapes[shapeUpdateLogAnomalyDetectorOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateLogAnomalyDetector(ctx, in.(*UpdateLogAnomalyDetectorInput))
 	},

@@ -301,7 +301,35 @@ const (
 	shapeUntagResourceInput
 	shapeUpdateAnomalyInput
 	shapeUpdateLogAnomalyDetectorInput
-	shapeNothing
+	shapeAssociateKmsKeyOutput
+	shapeCancelExportTaskOutput
+	shapeCreateLogGroupOutput
+	shapeCreateLogStreamOutput
+	shapeDeleteAccountPolicyOutput
+	shapeDeleteDataProtectionPolicyOutput
+	shapeDeleteDeliveryOutput
+	shapeDeleteDeliveryDestinationOutput
+	shapeDeleteDeliveryDestinationPolicyOutput
+	shapeDeleteDeliverySourceOutput
+	shapeDeleteDestinationOutput
+	shapeDeleteLogAnomalyDetectorOutput
+	shapeDeleteLogGroupOutput
+	shapeDeleteLogStreamOutput
+	shapeDeleteMetricFilterOutput
+	shapeDeleteResourcePolicyOutput
+	shapeDeleteRetentionPolicyOutput
+	shapeDeleteSubscriptionFilterOutput
+	shapeDisassociateKmsKeyOutput
+	shapePutDestinationPolicyOutput
+	shapePutMetricFilterOutput
+	shapePutRetentionPolicyOutput
+	shapePutSubscriptionFilterOutput
+	shapeTagLogGroupOutput
+	shapeTagResourceOutput
+	shapeUntagLogGroupOutput
+	shapeUntagResourceOutput
+	shapeUpdateAnomalyOutput
+	shapeUpdateLogAnomalyDetectorOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -1240,5 +1268,33 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "anomalyVisibilityTime", Ref: wire.Ref{At: shapeAnomalyVisibilityTime}},
 		{Name: "enabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
 	}},
-	shapeNothing: {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeAssociateKmsKeyOutput:                 {Name: "AssociateKmsKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[AssociateKmsKeyOutput](), Nothing: true},
+	shapeCancelExportTaskOutput:                {Name: "CancelExportTaskOutput", Kind: wire.Structure, Type: wire.StructureOf[CancelExportTaskOutput](), Nothing: true},
+	shapeCreateLogGroupOutput:                  {Name: "CreateLogGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateLogGroupOutput](), Nothing: true},
+	shapeCreateLogStreamOutput:                 {Name: "CreateLogStreamOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateLogStreamOutput](), Nothing: true},
+	shapeDeleteAccountPolicyOutput:             {Name: "DeleteAccountPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccountPolicyOutput](), Nothing: true},
+	shapeDeleteDataProtectionPolicyOutput:      {Name: "DeleteDataProtectionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDataProtectionPolicyOutput](), Nothing: true},
+	shapeDeleteDeliveryOutput:                  {Name: "DeleteDeliveryOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDeliveryOutput](), Nothing: true},
+	shapeDeleteDeliveryDestinationOutput:       {Name: "DeleteDeliveryDestinationOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDeliveryDestinationOutput](), Nothing: true},
+	shapeDeleteDeliveryDestinationPolicyOutput: {Name: "DeleteDeliveryDestinationPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDeliveryDestinationPolicyOutput](), Nothing: true},
+	shapeDeleteDeliverySourceOutput:            {Name: "DeleteDeliverySourceOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDeliverySourceOutput](), Nothing: true},
+	shapeDeleteDestinationOutput:               {Name: "DeleteDestinationOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDestinationOutput](), Nothing: true},
+	shapeDeleteLogAnomalyDetectorOutput:        {Name: "DeleteLogAnomalyDetectorOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLogAnomalyDetectorOutput](), Nothing: true},
+	shapeDeleteLogGroupOutput:                  {Name: "DeleteLogGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLogGroupOutput](), Nothing: true},
+	shapeDeleteLogStreamOutput:                 {Name: "DeleteLogStreamOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLogStreamOutput](), Nothing: true},
+	shapeDeleteMetricFilterOutput:              {Name: "DeleteMetricFilterOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteMetricFilterOutput](), Nothing: true},
+	shapeDeleteResourcePolicyOutput:            {Name: "DeleteResourcePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteResourcePolicyOutput](), Nothing: true},
+	shapeDeleteRetentionPolicyOutput:           {Name: "DeleteRetentionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRetentionPolicyOutput](), Nothing: true},
+	shapeDeleteSubscriptionFilterOutput:        {Name: "DeleteSubscriptionFilterOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSubscriptionFilterOutput](), Nothing: true},
+	shapeDisassociateKmsKeyOutput:              {Name: "DisassociateKmsKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[DisassociateKmsKeyOutput](), Nothing: true},
+	shapePutDestinationPolicyOutput:            {Name: "PutDestinationPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutDestinationPolicyOutput](), Nothing: true},
+	shapePutMetricFilterOutput:                 {Name: "PutMetricFilterOutput", Kind: wire.Structure, Type: wire.StructureOf[PutMetricFilterOutput](), Nothing: true},
+	shapePutRetentionPolicyOutput:              {Name: "PutRetentionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutRetentionPolicyOutput](), Nothing: true},
+	shapePutSubscriptionFilterOutput:           {Name: "PutSubscriptionFilterOutput", Kind: wire.Structure, Type: wire.StructureOf[PutSubscriptionFilterOutput](), Nothing: true},
+	shapeTagLogGroupOutput:                     {Name: "TagLogGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[TagLogGroupOutput](), Nothing: true},
+	shapeTagResourceOutput:                     {Name: "TagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceOutput](), Nothing: true},
+	shapeUntagLogGroupOutput:                   {Name: "UntagLogGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagLogGroupOutput](), Nothing: true},
+	shapeUntagResourceOutput:                   {Name: "UntagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceOutput](), Nothing: true},
+	shapeUpdateAnomalyOutput:                   {Name: "UpdateAnomalyOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAnomalyOutput](), Nothing: true},
+	shapeUpdateLogAnomalyDetectorOutput:        {Name: "UpdateLogAnomalyDetectorOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateLogAnomalyDetectorOutput](), Nothing: true},
 })

@@ -543,7 +543,7 @@ func (c Client) VerifySMSSandboxPhoneNumber(ctx context.Context, in *VerifySMSSa
 
 var opAddPermission = &wire.Operation{
 	Name: "AddPermission", Action: "sns:AddPermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAddPermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAddPermissionInput], Output: &shapes[shapeAddPermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AddPermission(ctx, in.(*AddPermissionInput))
 	},
@@ -599,7 +599,7 @@ var opCreateTopic = &wire.Operation{
 
 var opDeleteEndpoint = &wire.Operation{
 	Name: "DeleteEndpoint", Action: "sns:DeleteEndpoint", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteEndpointInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteEndpointInput], Output: &shapes[shapeDeleteEndpointOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteEndpoint(ctx, in.(*DeleteEndpointInput))
 	},
@@ -607,7 +607,7 @@ var opDeleteEndpoint = &wire.Operation{
 
 var opDeletePlatformApplication = &wire.Operation{
 	Name: "DeletePlatformApplication", Action: "sns:DeletePlatformApplication", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeletePlatformApplicationInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeletePlatformApplicationInput], Output: &shapes[shapeDeletePlatformApplicationOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeletePlatformApplication(ctx, in.(*DeletePlatformApplicationInput))
 	},
@@ -623,7 +623,7 @@ var opDeleteSMSSandboxPhoneNumber = &wire.Operation{
 
 var opDeleteTopic = &wire.Operation{
 	Name: "DeleteTopic", Action: "sns:DeleteTopic", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteTopicInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteTopicInput], Output: &shapes[shapeDeleteTopicOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteTopic(ctx, in.(*DeleteTopicInput))
 	},
@@ -783,7 +783,7 @@ var opPublishBatch = &wire.Operation{
 
 var opPutDataProtectionPolicy = &wire.Operation{
 	Name: "PutDataProtectionPolicy", Action: "sns:PutDataProtectionPolicy", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePutDataProtectionPolicyInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePutDataProtectionPolicyInput], Output: &shapes[shapePutDataProtectionPolicyOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PutDataProtectionPolicy(ctx, in.(*PutDataProtectionPolicyInput))
 	},
@@ -791,7 +791,7 @@ var opPutDataProtectionPolicy = &wire.Operation{
 
 var opRemovePermission = &wire.Operation{
 	Name: "RemovePermission", Action: "sns:RemovePermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeRemovePermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemovePermission(ctx, in.(*RemovePermissionInput))
 	},
@@ -799,7 +799,7 @@ var opRemovePermission = &wire.Operation{
 
 var opSetEndpointAttributes = &wire.Operation{
 	Name: "SetEndpointAttributes", Action: "sns:SetEndpointAttributes", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetEndpointAttributesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetEndpointAttributesInput], Output: &shapes[shapeSetEndpointAttributesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetEndpointAttributes(ctx, in.(*SetEndpointAttributesInput))
 	},
@@ -807,7 +807,7 @@ var opSetEndpointAttributes = &wire.Operation{
 
 var opSetPlatformApplicationAttributes = &wire.Operation{
 	Name: "SetPlatformApplicationAttributes", Action: "sns:SetPlatformApplicationAttributes", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetPlatformApplicationAttributesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetPlatformApplicationAttributesInput], Output: &shapes[shapeSetPlatformApplicationAttributesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetPlatformApplicationAttributes(ctx, in.(*SetPlatformApplicationAttributesInput))
 	},
@@ -823,7 +823,7 @@ var opSetSMSAttributes = &wire.Operation{
 
 var opSetSubscriptionAttributes = &wire.Operation{
 	Name: "SetSubscriptionAttributes", Action: "sns:SetSubscriptionAttributes", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetSubscriptionAttributesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetSubscriptionAttributesInput], Output: &shapes[shapeSetSubscriptionAttributesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetSubscriptionAttributes(ctx, in.(*SetSubscriptionAttributesInput))
 	},
@@ -831,7 +831,7 @@ var opSetSubscriptionAttributes = &wire.Operation{
 
 var opSetTopicAttributes = &wire.Operation{
 	Name: "SetTopicAttributes", Action: "sns:SetTopicAttributes", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetTopicAttributesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetTopicAttributesInput], Output: &shapes[shapeSetTopicAttributesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetTopicAttributes(ctx, in.(*SetTopicAttributesInput))
 	},
@@ -855,7 +855,7 @@ var opTagResource = &wire.Operation{
 
 var opUnsubscribe = &wire.Operation{
 	Name: "Unsubscribe", Action: "sns:Unsubscribe", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUnsubscribeInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUnsubscribeInput], Output: &shapes[shapeUnsubscribeOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).Unsubscribe(ctx, in.(*UnsubscribeInput))
 	},

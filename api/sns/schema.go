@@ -129,7 +129,17 @@ const (
 	shapeVerificationExceptionDetail
 	shapeVerifySMSSandboxPhoneNumberInput
 	shapeVerifySMSSandboxPhoneNumberOutput
-	shapeNothing
+	shapeAddPermissionOutput
+	shapeDeleteEndpointOutput
+	shapeDeletePlatformApplicationOutput
+	shapeDeleteTopicOutput
+	shapePutDataProtectionPolicyOutput
+	shapeRemovePermissionOutput
+	shapeSetEndpointAttributesOutput
+	shapeSetPlatformApplicationAttributesOutput
+	shapeSetSubscriptionAttributesOutput
+	shapeSetTopicAttributesOutput
+	shapeUnsubscribeOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -487,6 +497,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PhoneNumber", Ref: wire.Ref{At: shapePhoneNumberString}, Required: true},
 		{Name: "OneTimePassword", Ref: wire.Ref{At: shapeOTPCode}, Required: true},
 	}},
-	shapeVerifySMSSandboxPhoneNumberOutput: {Name: "VerifySMSSandboxPhoneNumberOutput", Kind: wire.Structure, Type: wire.StructureOf[VerifySMSSandboxPhoneNumberOutput](), Members: []wire.Member{}},
-	shapeNothing:                           {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeVerifySMSSandboxPhoneNumberOutput:      {Name: "VerifySMSSandboxPhoneNumberOutput", Kind: wire.Structure, Type: wire.StructureOf[VerifySMSSandboxPhoneNumberOutput](), Members: []wire.Member{}},
+	shapeAddPermissionOutput:                    {Name: "AddPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionOutput](), Nothing: true},
+	shapeDeleteEndpointOutput:                   {Name: "DeleteEndpointOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteEndpointOutput](), Nothing: true},
+	shapeDeletePlatformApplicationOutput:        {Name: "DeletePlatformApplicationOutput", Kind: wire.Structure, Type: wire.StructureOf[DeletePlatformApplicationOutput](), Nothing: true},
+	shapeDeleteTopicOutput:                      {Name: "DeleteTopicOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteTopicOutput](), Nothing: true},
+	shapePutDataProtectionPolicyOutput:          {Name: "PutDataProtectionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutDataProtectionPolicyOutput](), Nothing: true},
+	shapeRemovePermissionOutput:                 {Name: "RemovePermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionOutput](), Nothing: true},
+	shapeSetEndpointAttributesOutput:            {Name: "SetEndpointAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetEndpointAttributesOutput](), Nothing: true},
+	shapeSetPlatformApplicationAttributesOutput: {Name: "SetPlatformApplicationAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetPlatformApplicationAttributesOutput](), Nothing: true},
+	shapeSetSubscriptionAttributesOutput:        {Name: "SetSubscriptionAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetSubscriptionAttributesOutput](), Nothing: true},
+	shapeSetTopicAttributesOutput:               {Name: "SetTopicAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetTopicAttributesOutput](), Nothing: true},
+	shapeUnsubscribeOutput:                      {Name: "UnsubscribeOutput", Kind: wire.Structure, Type: wire.StructureOf[UnsubscribeOutput](), Nothing: true},
 })

@@ -319,7 +319,7 @@ func (c Client) UntagQueue(ctx context.Context, in *UntagQueueInput) (*UntagQueu
 
 var opAddPermission = &wire.Operation{
 	Name: "AddPermission", Action: "sqs:AddPermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeAddPermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeAddPermissionInput], Output: &shapes[shapeAddPermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).AddPermission(ctx, in.(*AddPermissionInput))
 	},
@@ -335,7 +335,7 @@ var opCancelMessageMoveTask = &wire.Operation{
 
 var opChangeMessageVisibility = &wire.Operation{
 	Name: "ChangeMessageVisibility", Action: "sqs:ChangeMessageVisibility", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeChangeMessageVisibilityInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeChangeMessageVisibilityInput], Output: &shapes[shapeChangeMessageVisibilityOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).ChangeMessageVisibility(ctx, in.(*ChangeMessageVisibilityInput))
 	},
@@ -359,7 +359,7 @@ var opCreateQueue = &wire.Operation{
 
 var opDeleteMessage = &wire.Operation{
 	Name: "DeleteMessage", Action: "sqs:DeleteMessage", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteMessageInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteMessageInput], Output: &shapes[shapeDeleteMessageOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteMessage(ctx, in.(*DeleteMessageInput))
 	},
@@ -375,7 +375,7 @@ var opDeleteMessageBatch = &wire.Operation{
 
 var opDeleteQueue = &wire.Operation{
 	Name: "DeleteQueue", Action: "sqs:DeleteQueue", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeDeleteQueueInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeDeleteQueueInput], Output: &shapes[shapeDeleteQueueOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).DeleteQueue(ctx, in.(*DeleteQueueInput))
 	},
@@ -431,7 +431,7 @@ var opListQueues = &wire.Operation{
 
 var opPurgeQueue = &wire.Operation{
 	Name: "PurgeQueue", Action: "sqs:PurgeQueue", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapePurgeQueueInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapePurgeQueueInput], Output: &shapes[shapePurgeQueueOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).PurgeQueue(ctx, in.(*PurgeQueueInput))
 	},
@@ -447,7 +447,7 @@ var opReceiveMessage = &wire.Operation{
 
 var opRemovePermission = &wire.Operation{
 	Name: "RemovePermission", Action: "sqs:RemovePermission", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeRemovePermissionInput], Output: &shapes[shapeRemovePermissionOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).RemovePermission(ctx, in.(*RemovePermissionInput))
 	},
@@ -471,7 +471,7 @@ var opSendMessageBatch = &wire.Operation{
 
 var opSetQueueAttributes = &wire.Operation{
 	Name: "SetQueueAttributes", Action: "sqs:SetQueueAttributes", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeSetQueueAttributesInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeSetQueueAttributesInput], Output: &shapes[shapeSetQueueAttributesOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).SetQueueAttributes(ctx, in.(*SetQueueAttributesInput))
 	},
@@ -487,7 +487,7 @@ var opStartMessageMoveTask = &wire.Operation{
 
 var opTagQueue = &wire.Operation{
 	Name: "TagQueue", Action: "sqs:TagQueue", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeTagQueueInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeTagQueueInput], Output: &shapes[shapeTagQueueOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).TagQueue(ctx, in.(*TagQueueInput))
 	},
@@ -495,7 +495,7 @@ var opTagQueue = &wire.Operation{
 
 var opUntagQueue = &wire.Operation{
 	Name: "UntagQueue", Action: "sqs:UntagQueue", Method: "POST", Path: "/", Status: 200,
-	Input: &shapes[shapeUntagQueueInput], Output: &shapes[shapeNothing],
+	Input: &shapes[shapeUntagQueueInput], Output: &shapes[shapeUntagQueueOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UntagQueue(ctx, in.(*UntagQueueInput))
 	},

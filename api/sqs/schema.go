@@ -86,7 +86,15 @@ const (
 	shapeTagMap
 	shapeTagQueueInput
 	shapeUntagQueueInput
-	shapeNothing
+	shapeAddPermissionOutput
+	shapeChangeMessageVisibilityOutput
+	shapeDeleteMessageOutput
+	shapeDeleteQueueOutput
+	shapePurgeQueueOutput
+	shapeRemovePermissionOutput
+	shapeSetQueueAttributesOutput
+	shapeTagQueueOutput
+	shapeUntagQueueOutput
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -351,5 +359,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
 		{Name: "TagKeys", Ref: wire.Ref{At: shapeTagKeyList}, Required: true},
 	}},
-	shapeNothing: {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
+	shapeAddPermissionOutput:           {Name: "AddPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionOutput](), Nothing: true},
+	shapeChangeMessageVisibilityOutput: {Name: "ChangeMessageVisibilityOutput", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityOutput](), Nothing: true},
+	shapeDeleteMessageOutput:           {Name: "DeleteMessageOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageOutput](), Nothing: true},
+	shapeDeleteQueueOutput:             {Name: "DeleteQueueOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteQueueOutput](), Nothing: true},
+	shapePurgeQueueOutput:              {Name: "PurgeQueueOutput", Kind: wire.Structure, Type: wire.StructureOf[PurgeQueueOutput](), Nothing: true},
+	shapeRemovePermissionOutput:        {Name: "RemovePermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionOutput](), Nothing: true},
+	shapeSetQueueAttributesOutput:      {Name: "SetQueueAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetQueueAttributesOutput](), Nothing: true},
+	shapeTagQueueOutput:                {Name: "TagQueueOutput", Kind: wire.Structure, Type: wire.StructureOf[TagQueueOutput](), Nothing: true},
+	shapeUntagQueueOutput:              {Name: "UntagQueueOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagQueueOutput](), Nothing: true},
 })

@@ -59,7 +59,6 @@ const (
 	shapeUrlType
 	shapeUserNameType
 	shapeWebIdentitySubjectType
-	shapeNothing
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -214,5 +213,4 @@ var shapes = wire.Link([]wire.Shape{
 	shapeUrlType:                               {Name: "urlType", Kind: wire.String, Min: wire.Bound(4), Max: wire.Bound(2048)},
 	shapeUserNameType:                          {Name: "userNameType", Kind: wire.String, Min: wire.Bound(2), Max: wire.Bound(32), Pattern: wire.Match(`[\w+=,.@-]*`, `^(?:[\w+=,.@-]*)$`)},
 	shapeWebIdentitySubjectType:                {Name: "webIdentitySubjectType", Kind: wire.String, Min: wire.Bound(6), Max: wire.Bound(255)},
-	shapeNothing:                               {Name: "Nothing", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},
 })

@@ -116,15 +116,15 @@ func (g *generator) operation(name string) {
 	}
 	g.printf("var op%s = &wire.Operation{\n", n)
 	g.printf("Name: %q, Action: %q, Method: %q, Path: %q, Status: %d,\n", name, action, op.HTTP.Method, op.HTTP.RequestURI, status)
-	g.printf("Input: &shapes[%s], Output: &shapes[%s],\n", g.bodyIdent(op.Input), g.bodyIdent(op.Output))
+	g.printf("Input: &shapes[%s], Output: &shapes[%s],\n", g.bodyIdent(op.Input, n+"Input"), g.bodyIdent(op.Output, n+"Output"))
 	g.printf("Call: func(impl any, ctx context.Context, in any) (any, error) {\n")
 	g.printf("return impl.(Service).%s(ctx, in.(*%[1]sInput))\n},\n", n)
 	g.printf("}\n\n")
 }
 
-func (g *generator) bodyIdent(r *ref) string {
+func (g *generator) bodyIdent(r *ref, typeName string) string {
 	if r == nil {
-		return "shapeNothing"
+		return "shape" + typeName
 	}
 	return g.ident[r.Shape]
 }

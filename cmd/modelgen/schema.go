@@ -24,7 +24,11 @@ func (g *generator) schema() error {
 			each(g.ident[name])
 		}
 	}
-	each("shapeNothing")
+	g.eachBody(func(typeName string, r *ref, _ bool) {
+		if r == nil {
+			each("shape" + typeName)
+		}
+	})
 	g.printf(")\n\n")
 	g.printf("// shapes is the schema; shapes refer to each other by their place in it.\n")
 	g.printf("var shapes = wire.Link([]wire.Shape{\n")
@@ -36,7 +40,11 @@ func (g *generator) schema() error {
 			return err
 		}
 	}
-	g.printf("shapeNothing: {Name: \"Nothing\", Kind: wire.Structure, Type: wire.StructureOf[struct{}]()},\n")
+	g.eachBody(func(typeName string, r *ref, _ bool) {
+		if r == nil {
+			g.printf("shape%s: {Name: %q, Kind: wire.Structure, Type: wire.StructureOf[%[1]s](), Nothing: true},\n", typeName, typeName)
+		}
+	})
 	g.printf("})\n")
 	return nil
 }
