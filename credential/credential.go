@@ -56,13 +56,11 @@ type Session struct {
 	ID string
 	// Name is the role session name or the federated user's name; empty for User and Root.
 	Name            string
-	Issued, Expires time.Time // whole seconds
-	Chained         bool      // issued to a role session
-	SourceIdentity  string
+	Issued, Expires time.Time         // whole seconds
+	Chained         bool              // issued to a role session
 	Policy          string            // the inline session policy, JSON
 	PolicyARNs      []string          // managed session policies
 	Tags            map[string]string // session tags
-	Transitive      []string          // keys of the tags that pass on in role chaining
 }
 
 // Temporary is a set of temporary credentials.

@@ -146,13 +146,13 @@ func (x *Session) append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(x.Issued.Unix()))
 	b = binary.AppendUvarint(b, uint64(x.Expires.Unix()))
-	b = texts(b, x.Account, x.ID, x.Name, x.SourceIdentity, x.Policy)
+	b = texts(b, x.Account, x.ID, x.Name, x.Policy)
 	b = texts(binary.AppendUvarint(b, uint64(len(x.PolicyARNs))), x.PolicyARNs...)
 	b = binary.AppendUvarint(b, uint64(len(x.Tags)))
 	for k, v := range x.Tags {
 		b = texts(b, k, v)
 	}
-	return texts(binary.AppendUvarint(b, uint64(len(x.Transitive))), x.Transitive...)
+	return b
 }
 
 func texts(b []byte, list ...string) []byte {
@@ -214,7 +214,7 @@ func parseSession(plain []byte) (Session, error) {
 	r := reader{b: string(plain[3:])}
 	x.Issued = time.Unix(int64(r.number()), 0).UTC()
 	x.Expires = time.Unix(int64(r.number()), 0).UTC()
-	x.Account, x.ID, x.Name, x.SourceIdentity, x.Policy = r.text(), r.text(), r.text(), r.text(), r.text()
+	x.Account, x.ID, x.Name, x.Policy = r.text(), r.text(), r.text(), r.text()
 	for range r.count() {
 		x.PolicyARNs = append(x.PolicyARNs, r.text())
 	}
@@ -224,9 +224,6 @@ func parseSession(plain []byte) (Session, error) {
 			k := r.text()
 			x.Tags[k] = r.text()
 		}
-	}
-	for range r.count() {
-		x.Transitive = append(x.Transitive, r.text())
 	}
 	if r.bad || r.b != "" {
 		return Session{}, ErrToken

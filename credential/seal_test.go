@@ -22,8 +22,8 @@ func sealer(t testing.TB) *Sealer {
 }
 
 var session = Session{Kind: aws.AssumedRole, Account: "000000000123", ID: "AROAEXAMPLEEXAMPLE001", Name: "s",
-	Issued: time.Unix(1777636800, 0).UTC(), Expires: time.Unix(1777640400, 0).UTC(), Chained: true, SourceIdentity: "ann",
-	Policy: `{"Statement":[]}`, PolicyARNs: []string{"arn:aws:iam::aws:policy/A"}, Tags: map[string]string{"a": "1", "b": ""}, Transitive: []string{"a"}}
+	Issued: time.Unix(1777636800, 0).UTC(), Expires: time.Unix(1777640400, 0).UTC(), Chained: true,
+	Policy: `{"Statement":[]}`, PolicyARNs: []string{"arn:aws:iam::aws:policy/A"}, Tags: map[string]string{"a": "1", "b": ""}}
 
 func TestSeal(t *testing.T) {
 	s := sealer(t)

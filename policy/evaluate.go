@@ -19,7 +19,8 @@ type Request struct {
 	Principal aws.Principal
 	Action    string  // "sqs:SendMessage"
 	Resource  aws.ARN // "*" where the action has none
-	// ResourceAccount owns the resource; empty means the caller's own account.
+	// ResourceAccount owns the resource; empty means the caller's own account, and so does
+	// "aws", which owns what every account may use, such as the policies AWS manages.
 	ResourceAccount string
 	// Call gives aws:SourceIp and the like; nil outside any call.
 	Call *aws.Call
@@ -93,7 +94,7 @@ func Evaluate(r *Request) Decision {
 		return denied(SessionLayer, session.deny)
 	}
 
-	own := r.ResourceAccount == "" || r.ResourceAccount == r.Principal.Account
+	own := r.ResourceAccount == "" || r.ResourceAccount == "aws" || r.ResourceAccount == r.Principal.Account
 	switch r.Principal.Kind {
 	case aws.Anonymous, aws.ServicePrincipal:
 		// No identity policies: only the resource can grant.

@@ -85,6 +85,8 @@ func TestEvaluate(t *testing.T) {
 		{"identity", user, own, allow, "", "", "", yes(IdentityLayer, "grant")},
 		{"identity elsewhere", user, own, elsewhere, "", "", "", no(IdentityLayer)},
 		{"owner unsaid", user, "", allow, "", "", "", yes(IdentityLayer, "grant")},
+		{"owned by AWS", user, "aws", allow, "", "", "", yes(IdentityLayer, "grant")},
+		{"owned by AWS, root", root, "aws", "", "", "", "", yes(RootLayer, "")},
 		{"deny wins", user, own, allow + "," + deny, "", "", "", never(IdentityLayer, "refuse")},
 		{"deny first", user, own, deny + "," + allow, "", "", "", never(IdentityLayer, "refuse")},
 		{"boundary without", user, own, allow, elsewhere, "", "", no(BoundaryLayer)},
