@@ -23,7 +23,7 @@ const (
 )
 
 // exchange is one request on its way through the gate. Exchanges are reused, and with them
-// their buffers, so nothing may keep a part of one.
+// their buffers, so nothing may keep a part of one; wire.Decode copies what it takes.
 type exchange struct {
 	gate     *Gate
 	r        *http.Request
@@ -289,8 +289,8 @@ func (x *exchange) finish() {
 	x.record.Status = x.answer.status
 	x.gate.keep(&x.record, x.route, x.cause)
 	x.gate.inflight.Add(-x.held)
-	if cap(x.buf) > smallBody || x.protocol == wire.RESTJSON {
-		x.buf = nil // a REST payload is handed to the service as it came
+	if cap(x.buf) > smallBody {
+		x.buf = nil
 	}
 	*x = exchange{gate: x.gate, buf: x.buf[:0], canon: x.canon}
 	x.gate.pool.Put(x)
