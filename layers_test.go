@@ -25,7 +25,7 @@ var layers = []struct{ pkg, may string }{
 	{"compute", "aws world"},
 	{"network", "aws world"},
 	{"api/...", "aws wire wire/attribute"},
-	{"gate", "aws policy wire world"},
+	{"gate", "aws credential policy wire world"},
 	{"service/lambda", "= api/... aws compute credential pattern policy relay store wire world"},
 	{"service/iam", "= api/... aws credential gate policy relay store wire world"},
 	{"service/dynamodb/...", "= api/... aws pattern policy relay store wire wire/attribute world"},

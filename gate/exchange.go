@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"fogbank/aws"
+	"fogbank/credential"
 	"fogbank/wire"
 )
 
@@ -215,7 +216,11 @@ const (
 // credential finds the key the request was signed with and verifies the signature.
 func (x *exchange) credential() (Credential, error) {
 	g, s := x.gate, &x.sig
-	c, ok, err := g.directory.Credential(g.lookup, s.keyID)
+	ctx := g.lookup
+	if s.token != "" {
+		ctx = credential.WithToken(ctx, s.token)
+	}
+	c, ok, err := g.directory.Credential(ctx, s.keyID)
 	switch {
 	case err != nil:
 		return c, err

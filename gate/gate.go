@@ -7,9 +7,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"fogbank/aws"
+	"fogbank/credential"
 	"fogbank/policy"
 	"fogbank/wire"
 	"fogbank/world"
@@ -31,17 +31,12 @@ type Guarded interface {
 }
 
 // Credential is what an access key id stands for.
-type Credential struct {
-	Secret    string
-	Principal aws.Principal
-	Token     string    // the session token that must come along; "" for long-lived keys
-	Expires   time.Time // zero for long-lived keys
-	Active    bool
-}
+type Credential = credential.Credential
 
 // Directory knows keys and what their holders may do.
 type Directory interface {
-	// Credential finds an access key in any account.
+	// Credential finds an access key in any account. The session token that came with it is in
+	// ctx: credential.TokenFrom.
 	Credential(ctx context.Context, keyID string) (Credential, bool, error)
 	// Identity returns the identity policies and the permissions boundary of a user or role.
 	Identity(ctx context.Context, p aws.Principal) (policy.Identity, error)
