@@ -1,0 +1,403 @@
+package sqs
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"fogbank/api/sqs"
+	"fogbank/aws"
+	"fogbank/store"
+)
+
+// taken is a message handed to a receiver.
+type taken struct {
+	message
+	at    slot
+	count uint32 // ApproximateReceiveCount, and the number of the receipt
+	first int64  // ApproximateFirstReceiveTimestamp
+}
+
+// order is a ReceiveMessage request, checked.
+type order struct {
+	name       string // of the queue
+	topic      string // its ARN
+	most       int
+	visibility int64 // seconds; negative for the queue's
+	wait       int64 // seconds; negative for the queue's
+	attempt    string
+	picked     selection
+	system     []string
+}
+
+// orderOf checks a request.
+func orderOf(call *aws.Call, in *sqs.ReceiveMessageInput) (o order, err error) {
+	account, name, err := address(in.QueueUrl)
+	if err != nil {
+		return o, err
+	}
+	o = order{name: name, topic: string(aws.MakeARN("sqs", call.Region, account, name)), most: 1, visibility: -1, wait: -1}
+	if n := in.MaxNumberOfMessages; n != nil {
+		if *n < 1 || *n > maxBatch {
+			return o, invalidValue(*n, "MaxNumberOfMessages", "Must be between 1 and %d, if provided.", maxBatch)
+		}
+		o.most = int(*n)
+	}
+	if n := in.VisibilityTimeout; n != nil {
+		if *n < 0 || *n > maxVisibility {
+			return o, invalidValue(*n, "VisibilityTimeout", "Must be between 0 and %d, if provided.", maxVisibility)
+		}
+		o.visibility = int64(*n)
+	}
+	if n := in.WaitTimeSeconds; n != nil {
+		if *n < 0 || *n > maxWaitSeconds {
+			return o, invalidValue(*n, "WaitTimeSeconds", "Must be >= 0 and <= %d, if provided.", maxWaitSeconds)
+		}
+		o.wait = int64(*n)
+	}
+	if id := in.ReceiveRequestAttemptId; id != nil {
+		if err := checkToken(*id, "ReceiveRequestAttemptId"); err != nil {
+			return o, err
+		}
+		if !isFIFO(name) {
+			return o, wrongQueueType(*id, "ReceiveRequestAttemptId")
+		}
+		o.attempt = *id
+	}
+	o.picked = selectionOf(in.MessageAttributeNames)
+	o.system, err = systemNames(in)
+	return o, err
+}
+
+// systemNames joins the two members that name system attributes, the old and the new one.
+func systemNames(in *sqs.ReceiveMessageInput) ([]string, error) {
+	names := slices.Concat(in.AttributeNames, in.MessageSystemAttributeNames)
+	for i, name := range names {
+		switch {
+		case name == sqs.MessageSystemAttributeNameAll:
+			return allSystemNames, nil
+		case slices.Contains(allSystemNames, name):
+		case i < len(in.AttributeNames) && knownAttribute(name): // a queue's: allowed by the model, of no effect
+		default:
+			return nil, unknownAttribute(clip(name))
+		}
+	}
+	return names, nil
+}
+
+var allSystemNames = []string{
+	sqs.MessageSystemAttributeNameSenderId,
+	sqs.MessageSystemAttributeNameSentTimestamp,
+	sqs.MessageSystemAttributeNameApproximateReceiveCount,
+	sqs.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	sqs.MessageSystemAttributeNameSequenceNumber,
+	sqs.MessageSystemAttributeNameMessageDeduplicationId,
+	sqs.MessageSystemAttributeNameMessageGroupId,
+	sqs.MessageSystemAttributeNameAWSTraceHeader,
+	sqs.MessageSystemAttributeNameDeadLetterQueueSourceArn,
+}
+
+// ReceiveMessage takes up to MaxNumberOfMessages visible messages, waiting up to WaitTimeSeconds for the first.
+// The wait ends at the commit that makes a message visible, or at the moment the first hidden one becomes so.
+func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
+	o, err := orderOf(aws.CallFrom(ctx), in)
+	if err != nil {
+		return nil, err
+	}
+	begin := s.world.Now()
+	t, err := s.take(ctx, &o, false)
+	if err != nil || len(t.list) > 0 || t.wait == 0 {
+		return s.received(ctx, &o, t, err)
+	}
+	deadline := begin.Add(time.Duration(t.wait) * time.Second)
+	w := s.db.Watch(o.topic)
+	defer w.Close()
+	for {
+		changed := w.Changed()
+		next, err := s.peek(ctx, &o)
+		if err != nil {
+			return nil, err
+		}
+		now := s.world.Now()
+		if next <= now.UnixNano() {
+			t, err = s.take(ctx, &o, true)
+			if err != nil || len(t.list) > 0 {
+				return s.received(ctx, &o, t, err)
+			}
+			continue
+		}
+		if !now.Before(deadline) || ctx.Err() != nil {
+			return &sqs.ReceiveMessageOutput{}, nil
+		}
+		until := deadline
+		if at := time.Unix(0, next); at.Before(until) {
+			until = at
+		}
+		s.world.WaitUntil(ctx, changed, until)
+	}
+}
+
+// peek returns when the queue's next message becomes or became visible, in nanoseconds since 1970; the end of
+// time when there is none. It disturbs nobody.
+func (s *Service) peek(ctx context.Context, o *order) (next int64, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		q, err := named(tx, o.name)
+		if err != nil {
+			return err
+		}
+		f, _ := fronts.Get(tx, store.K(q.Space))
+		r := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), Limit: 1}
+		next = math.MaxInt64
+		if q.FIFO {
+			for key := range turns.Scan(tx, r) {
+				return key.Parse(nil, &next, nil)
+			}
+			return nil
+		}
+		for key := range dues.Scan(tx, r) {
+			return key.Parse(nil, &next, nil, nil)
+		}
+		return nil
+	})
+	return next, err
+}
+
+// take is what one attempt to receive brought.
+type take struct {
+	list    []taken
+	wait    int64 // seconds the request may wait
+	queueID uint64
+	sealer  *sealer
+}
+
+// take receives messages that are visible now. Receivers of a queue take turns; they and its senders do not wait for
+// each other.
+func (s *Service) take(ctx context.Context, o *order, waited bool) (t take, err error) {
+	sealer, err := s.sealer(ctx)
+	if err != nil {
+		return t, err
+	}
+	now := s.world.Now()
+	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		q, err := named(tx, o.name)
+		if err != nil {
+			return err
+		}
+		t = take{wait: o.wait, queueID: q.ID, sealer: sealer}
+		if t.wait < 0 {
+			t.wait = q.WaitSeconds
+		}
+		r := receiver{queue: q, tx: tx, now: now.UnixNano(), most: o.most, visibility: o.visibility}
+		if r.visibility < 0 {
+			r.visibility = q.VisibilityTimeout
+		}
+		if q.FIFO {
+			err = r.receiveFIFO(o.attempt)
+		} else {
+			err = r.receive(t.wait == 0 && !waited)
+		}
+		t.list = r.list
+		return err
+	}, o.topic)
+	return t, err
+}
+
+// receiver takes messages out of one queue in one transaction.
+type receiver struct {
+	queue      *live
+	tx         *store.Tx
+	now        int64 // nanoseconds since 1970
+	most       int
+	visibility int64 // seconds
+	list       []taken
+}
+
+// rounds bounds how many messages that are not handed out, being expired or dead, a receiver clears away
+// before it gives up until the next time: this times ten.
+const rounds = 16
+
+// receive takes messages from a standard queue, those longest visible first.
+func (r *receiver) receive(short bool) error {
+	q, tx := r.queue, r.tx
+	f, _ := fronts.Get(tx, store.K(q.Space))
+	horizon := max(r.now, f.Cursor)
+	flying, want := r.room(maxInFlight)
+	if want == 0 {
+		if short {
+			return sqs.OverLimit("The maximum number of messages in flight, %d, is reached.", maxInFlight)
+		}
+		return nil
+	}
+	cursor, met := f.Cursor, false
+	at := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), To: store.K(q.Space, horizon+1)}
+	for range rounds {
+		at.Limit = want - len(r.list)
+		rows := r.rows(at)
+		for i := range rows {
+			if err := r.decide(&rows[i], horizon); err != nil {
+				return err
+			}
+			cursor, met = rows[i].Due, true
+		}
+		if len(rows) < at.Limit {
+			cursor = horizon
+			break
+		}
+		if len(r.list) == want {
+			break
+		}
+		at = store.Range{Prefix: at.Prefix, After: rows[len(rows)-1].key, To: at.To}
+	}
+	if met && cursor-f.Cursor >= cursorStep {
+		f.Cursor = cursor
+		fronts.Put(tx, store.K(q.Space), f)
+	}
+	r.book(flying)
+	return nil
+}
+
+// cursorStep is how far the front's cursor moves at least. Senders read it, so it should not change at each receipt.
+const cursorStep = int64(10 * time.Millisecond)
+
+// row is a row of dues.
+type row struct {
+	state
+	key store.Key
+	at  slot
+}
+
+func (r *receiver) rows(at store.Range) []row {
+	rows := make([]row, 0, at.Limit)
+	for key, st := range dues.Scan(r.tx, at) {
+		w := row{state: st, key: key}
+		if err := key.Parse(nil, &w.Due, &w.at.At, &w.at.Tie); err != nil {
+			panic("sqs: a row of sqs/due has a key of another form")
+		}
+		rows = append(rows, w)
+	}
+	return rows
+}
+
+// decide hands a visible message out, moves it to the dead-letter queue, or drops it when its time is over.
+func (r *receiver) decide(w *row, horizon int64) error {
+	q, tx := r.queue, r.tx
+	if q.expired(w.at, r.now) {
+		q.remove(tx, w.at, w.state)
+		return nil
+	}
+	m, ok := messages.Get(tx, slotKey(q.Space, w.at))
+	if !ok {
+		panic("sqs: a message in sqs/due is missing in sqs/message")
+	}
+	if q.redrive != nil && w.Here >= q.redrive.most {
+		moved, err := q.bury(tx, w.at, &m, w.state, r.now)
+		if moved || err != nil {
+			if moved {
+				q.remove(tx, w.at, w.state)
+			}
+			return err
+		}
+	}
+	is := w.state
+	is.receive(r.now, horizon+r.visibility*int64(time.Second))
+	q.reschedule(tx, w.at, w.state, is)
+	r.list = append(r.list, taken{m, w.at, is.Received, is.First})
+	return nil
+}
+
+// receive counts a receipt.
+func (s *state) receive(now, due int64) {
+	s.Received++
+	s.Here++
+	if s.First == 0 {
+		s.First = now / int64(time.Millisecond)
+	}
+	s.Taken, s.Due = now, due
+}
+
+// expired tells whether a message is older than the queue keeps messages.
+func (q *live) expired(at slot, now int64) bool {
+	return int64(at.At)+q.RetentionSeconds*int64(time.Second) <= now
+}
+
+// room returns an upper bound of the messages in flight and how many may be handed out. The bound is exact only
+// after a recount, which is made when it comes near the limit.
+func (r *receiver) room(limit int) (flying total, want int) {
+	flying, _ = flights.Get(r.tx, store.K(r.queue.Space))
+	if int(flying)+r.most > limit {
+		flying = total(r.queue.count(r.tx, r.now).inFlight)
+	}
+	return flying, max(min(limit-int(flying), r.most), 0)
+}
+
+// book adds what was handed out to the bound.
+func (r *receiver) book(flying total) {
+	if len(r.list) > 0 {
+		flights.Put(r.tx, store.K(r.queue.Space), flying+total(len(r.list)))
+	}
+}
+
+// received makes the answer.
+func (s *Service) received(ctx context.Context, o *order, t take, err error) (*sqs.ReceiveMessageOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &sqs.ReceiveMessageOutput{}
+	for i := range t.list {
+		m := &t.list[i]
+		user := o.picked.pick(m.User)
+		out.Messages = append(out.Messages, sqs.Message{
+			MessageId:              new(m.ID),
+			ReceiptHandle:          new(t.sealer.handle(receipt{t.queueID, m.at, m.count})),
+			Body:                   new(m.Body),
+			MD5OfBody:              hexOf(m.Digest),
+			Attributes:             m.attributes(o.system),
+			MessageAttributes:      attributeValues(user),
+			MD5OfMessageAttributes: optional(attributesDigest(user)),
+		})
+	}
+	return out, nil
+}
+
+// attributes returns the system attributes asked for that the message has.
+func (m *taken) attributes(names []string) map[string]string {
+	if len(names) == 0 {
+		return nil
+	}
+	values := make(map[string]string, len(names))
+	for _, name := range names {
+		if v := m.system(name); v != "" {
+			values[name] = v
+		}
+	}
+	return values
+}
+
+func (m *taken) system(name string) string {
+	switch name {
+	case sqs.MessageSystemAttributeNameSenderId:
+		return m.Sender
+	case sqs.MessageSystemAttributeNameSentTimestamp:
+		return strconv.FormatInt(m.Sent, 10)
+	case sqs.MessageSystemAttributeNameApproximateReceiveCount:
+		return strconv.FormatUint(uint64(m.count), 10)
+	case sqs.MessageSystemAttributeNameApproximateFirstReceiveTimestamp:
+		return strconv.FormatInt(m.first, 10)
+	case sqs.MessageSystemAttributeNameSequenceNumber:
+		return sequenceText(m.Sequence)
+	case sqs.MessageSystemAttributeNameMessageDeduplicationId:
+		return m.Dedup
+	case sqs.MessageSystemAttributeNameMessageGroupId:
+		return m.Group
+	case sqs.MessageSystemAttributeNameDeadLetterQueueSourceArn:
+		return m.Origin
+	}
+	for _, a := range m.message.System {
+		if a.Name == name {
+			return a.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,136 @@
+package sqs
+
+import (
+	"encoding/binary"
+
+	"fogbank/store"
+)
+
+// Messages are kept in spaces; a queue has one, drawn anew by a purge. Time in keys is in nanoseconds since 1970.
+var (
+	// messages is keyed space/slot: in the order of sending.
+	messages = store.NewTable[message]("sqs/message", store.Regional)
+	// dues is keyed space/due/slot, in standard queues: when each message becomes or became visible.
+	dues = store.NewTable[state]("sqs/due", store.Regional)
+	// states is keyed space/slot, in standard queues: the state of each message ever received, so that a receipt finds its row in dues.
+	states = store.NewTable[state]("sqs/state", store.Regional)
+	// fronts is keyed space.
+	fronts = store.NewTable[front]("sqs/front", store.Regional)
+	// totals is keyed space/part: how many messages there are, spread over parts so that senders do not meet.
+	totals = store.NewTable[total]("sqs/total", store.Regional)
+	// flights is keyed space: an upper bound of how many messages are in flight.
+	flights = store.NewTable[total]("sqs/flight", store.Regional)
+)
+
+// totalParts is the number of rows a standard queue's total is spread over.
+const totalParts = 32
+
+// front is what senders must know of the receivers and the sweeper of a space.
+type front struct {
+	// Cursor is a time before which nothing is, or will be put, in dues (turns in a FIFO queue). Receivers move it forward
+	// so that they need not walk over the traces of removed rows.
+	Cursor int64
+	// Sweep is the time the sweeper looks at the space, 0 when it will not.
+	Sweep int64
+}
+
+// AppendBinary writes the fields as varints.
+func (f *front) AppendBinary(b []byte) ([]byte, error) {
+	return binary.AppendVarint(binary.AppendVarint(b, f.Cursor), f.Sweep), nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote.
+func (f *front) UnmarshalBinary(data []byte) error {
+	r := reader{rest: string(data)}
+	f.Cursor, f.Sweep = r.int(), r.int()
+	return r.end()
+}
+
+// total is a number of messages.
+type total int64
+
+// AppendBinary writes a varint.
+func (n *total) AppendBinary(b []byte) ([]byte, error) {
+	return binary.AppendVarint(b, int64(*n)), nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote.
+func (n *total) UnmarshalBinary(data []byte) error {
+	r := reader{rest: string(data)}
+	*n = total(r.int())
+	return r.end()
+}
+
+func slotKey(space uint64, at slot) store.Key { return store.K(space, at.At, at.Tie) }
+
+func dueKey(space uint64, due int64, at slot) store.Key {
+	return store.K(space, due, at.At, at.Tie)
+}
+
+// addTotal changes the total of the part a slot belongs to.
+func (q *live) addTotal(tx *store.Tx, at slot, n total) {
+	part := uint64(0)
+	if !q.FIFO {
+		part = at.Tie % totalParts
+	}
+	key := store.K(q.Space, part)
+	have, _ := totals.Get(tx, key)
+	if have += n; have == 0 {
+		totals.Delete(tx, key)
+	} else {
+		totals.Put(tx, key, have)
+	}
+}
+
+// insert puts a message into a standard queue, visible from due on but not before the receivers' cursor.
+func (q *live) insert(tx *store.Tx, at slot, m *message, st state, f front) {
+	st.Due = max(st.Due, f.Cursor)
+	m.Due = st.Due
+	messages.Put(tx, slotKey(q.Space, at), *m)
+	dues.Put(tx, dueKey(q.Space, st.Due, at), st)
+}
+
+// remove takes a message, its state known, out of a standard queue.
+func (q *live) remove(tx *store.Tx, at slot, st state) {
+	key := slotKey(q.Space, at)
+	messages.Delete(tx, key)
+	dues.Delete(tx, dueKey(q.Space, st.Due, at))
+	if st.Here > 0 {
+		states.Delete(tx, key)
+	}
+	q.addTotal(tx, at, -1)
+}
+
+// reschedule moves a message, received before, to another due time.
+func (q *live) reschedule(tx *store.Tx, at slot, was, is state) {
+	if was.Due != is.Due {
+		dues.Delete(tx, dueKey(q.Space, was.Due, at))
+	}
+	dues.Put(tx, dueKey(q.Space, is.Due, at), is)
+	states.Put(tx, slotKey(q.Space, at), is)
+}
+
+// counts are the approximate numbers of messages GetQueueAttributes shows. They are exact as of their transaction.
+type counts struct {
+	visible, inFlight, delayed int64
+}
+
+// count counts the messages of a queue: all by the totals, those not visible one by one.
+func (q *live) count(tx *store.Tx, now int64) (c counts) {
+	for _, n := range totals.All(tx, store.K(q.Space)) {
+		c.visible += int64(n)
+	}
+	if q.FIFO {
+		c.inFlight, c.delayed = q.fifoFlights(tx, now), q.fifoDelayed(tx, now)
+	} else {
+		for _, st := range dues.Scan(tx, store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, now+1)}) {
+			if st.Here > 0 {
+				c.inFlight++
+			} else {
+				c.delayed++
+			}
+		}
+	}
+	c.visible = max(c.visible-c.inFlight-c.delayed, 0)
+	return c
+}
