@@ -82,7 +82,7 @@ func (e jsonEncoder) value(b []byte, r *Ref, p unsafe.Pointer) []byte {
 	case Double:
 		return appendDouble(b, *(*float64)(p))
 	case Timestamp:
-		if r.Format == 0 || r.Format == UnixSeconds {
+		if e.model || r.Format == 0 || r.Format == UnixSeconds {
 			return appendEpoch(b, *(*time.Time)(p))
 		}
 		b = append(b, '"')
@@ -138,9 +138,10 @@ func appendDouble(b []byte, f float64) []byte {
 
 // appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func appendString(b []byte, s string) []byte {
+	raw := unsafe.Slice(unsafe.StringData(s), len(s)) // only read
 	b = append(slices.Grow(b, len(s)+2), '"')
 	for i := 0; i < len(s); {
-		n := asciiRun(s[i:])
+		n := asciiRun(raw[i:])
 		b = append(b, s[i:i+n]...)
 		if i += n; i >= len(s) {
 			break
@@ -171,17 +172,6 @@ func appendEscape(b []byte, c byte) []byte {
 		return append(b, '\\', 't')
 	}
 	return append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-}
-
-// asciiRun counts the leading bytes of s that are ASCII and need no escape.
-func asciiRun(s string) int {
-	n := plainRun(unsafe.Slice(unsafe.StringData(s), len(s)))
-	for i := range n {
-		if s[i] >= utf8.RuneSelf {
-			return i
-		}
-	}
-	return n
 }
 
 // ParseJSON reads one JSON object into a new value of a structure, a pointer to its Go type.

@@ -69,7 +69,8 @@ type Shape struct {
 	Pattern  *Pattern // what text must match, whole
 
 	index    map[string]int // JSON name → member; nil for small structures
-	checked  bool           // something at or below this shape is constrained
+	checked  bool           // something at or below this shape is constrained or required
+	bounded  bool           // something at or below this shape is constrained
 	required int            // how many members are required
 }
 
@@ -138,7 +139,8 @@ func Link(shapes []Shape) []Shape {
 		}
 	}
 	for i := range shapes {
-		shapes[i].checked = constrained(&shapes[i], map[*Shape]bool{})
+		shapes[i].bounded = constrained(&shapes[i], map[*Shape]bool{}, false)
+		shapes[i].checked = constrained(&shapes[i], map[*Shape]bool{}, true)
 	}
 	return shapes
 }
@@ -217,8 +219,9 @@ func (s *Shape) named(name string) *Member {
 	return nil
 }
 
-// constrained reports whether Validate has anything to look at below s.
-func constrained(s *Shape, seen map[*Shape]bool) bool {
+// constrained reports whether Validate has anything to look at below s, required members
+// among it when presence is asked for.
+func constrained(s *Shape, seen map[*Shape]bool, presence bool) bool {
 	if seen[s] {
 		return false
 	}
@@ -229,14 +232,14 @@ func constrained(s *Shape, seen map[*Shape]bool) bool {
 	switch s.Kind {
 	case Structure:
 		for i := range s.Members {
-			if s.Members[i].Required || constrained(s.Members[i].Shape, seen) {
+			if presence && s.Members[i].Required || constrained(s.Members[i].Shape, seen, presence) {
 				return true
 			}
 		}
 	case List:
-		return constrained(s.Elem.Shape, seen)
+		return constrained(s.Elem.Shape, seen, presence)
 	case Map:
-		return constrained(s.Key.Shape, seen) || constrained(s.Elem.Shape, seen)
+		return constrained(s.Key.Shape, seen, presence) || constrained(s.Elem.Shape, seen, presence)
 	}
 	return false
 }

@@ -108,7 +108,7 @@ func (t *trail) complain(s *Shape, p unsafe.Pointer, constraint string) {
 
 // check looks at the value of s at p and everything below it.
 func (t *trail) check(s *Shape, p unsafe.Pointer) {
-	if !s.checked {
+	if !t.looksAt(s) {
 		return
 	}
 	if c := s.breaks(p); c != "" {
@@ -124,14 +124,19 @@ func (t *trail) check(s *Shape, p unsafe.Pointer) {
 	}
 }
 
+// looksAt reports whether anything at or below s is to be checked; what is absent was noted
+// while decoding.
+func (t *trail) looksAt(s *Shape) bool { return s.bounded || s.checked && !t.decoded }
+
 func (t *trail) checkMembers(s *Shape, p unsafe.Pointer) {
 	for i := range s.Members {
 		m := &s.Members[i]
-		if !m.Required && !m.Shape.checked || m.Unchecked {
+		required := m.Required && !t.decoded
+		if !required && !t.looksAt(m.Shape) || m.Unchecked {
 			continue
 		}
 		f := m.at(p)
-		if f == nil && (!m.Required || t.decoded) {
+		if f == nil && !required {
 			continue
 		}
 		t.enter(step{member: m})
@@ -147,7 +152,7 @@ func (t *trail) checkMembers(s *Shape, p unsafe.Pointer) {
 // checkElements words a broken simple element as AWS does, once for the whole list.
 func (t *trail) checkElements(s *Shape, p unsafe.Pointer) {
 	e := s.Elem.Shape
-	if !e.checked {
+	if !t.looksAt(e) {
 		return
 	}
 	for i := range length(p) {
@@ -167,11 +172,11 @@ func (t *trail) checkElements(s *Shape, p unsafe.Pointer) {
 
 func (t *trail) checkEntries(s *Shape, p unsafe.Pointer) {
 	eachEntry(s, p, func(k string, v unsafe.Pointer) {
-		if s.Key.Shape.checked && s.Key.Shape.breaks(unsafe.Pointer(&k)) != "" {
+		if s.Key.Shape.bounded && s.Key.Shape.breaks(unsafe.Pointer(&k)) != "" {
 			t.complain(s, p, "Map keys must satisfy constraint: ["+s.Key.Shape.constraints()+"]")
 		}
 		e := s.Elem.Shape
-		if !e.checked {
+		if !t.looksAt(e) {
 			return
 		}
 		if e.Kind != Structure && e.breaks(v) != "" {

@@ -136,6 +136,7 @@ const (
 	shapeIntegrationParameters
 	shapeIntegrationResponse
 	shapeIntegrationType
+	shapeIpAddressType
 	shapeJWTConfiguration
 	shapeLoggingLevel
 	shapeModel
@@ -252,6 +253,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeApiMapping: {Name: "ApiMapping", Kind: wire.Structure, Type: wire.StructureOf[ApiMapping](), Members: []wire.Member{
 		{Name: "ApiId", Ref: wire.Ref{At: shapeString, Wire: "apiId"}, Required: true},
@@ -316,6 +318,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Target", Ref: wire.Ref{At: shapeString, Wire: "target"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeCreateApiOutput: {Name: "CreateApiOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateApiOutput](), Members: []wire.Member{
 		{Name: "ApiEndpoint", Ref: wire.Ref{At: shapeString, Wire: "apiEndpoint"}},
@@ -334,6 +337,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeCreateAuthorizerInput: {Name: "CreateAuthorizerInput", Kind: wire.Structure, Type: wire.StructureOf[CreateAuthorizerInput](), Members: []wire.Member{
 		{Name: "ApiId", Ref: wire.Ref{At: shapeString, Wire: "apiId"}, Required: true, In: wire.InPath},
@@ -697,6 +701,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeGetApisInput: {Name: "GetApisInput", Kind: wire.Structure, Type: wire.StructureOf[GetApisInput](), Members: []wire.Member{
 		{Name: "MaxResults", Ref: wire.Ref{At: shapeString, Wire: "maxResults"}, In: wire.InQuery},
@@ -986,6 +991,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeInteger:                                {Name: "Integer", Kind: wire.Integer},
 	shapeIntegerWithLengthBetween0And3600:       {Name: "IntegerWithLengthBetween0And3600", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(3600)},
@@ -1023,6 +1029,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TemplateSelectionExpression", Ref: wire.Ref{At: shapeString, Wire: "templateSelectionExpression"}},
 	}},
 	shapeIntegrationType: {Name: "IntegrationType", Kind: wire.String, Enum: []string{"AWS", "HTTP", "MOCK", "HTTP_PROXY", "AWS_PROXY"}},
+	shapeIpAddressType:   {Name: "IpAddressType", Kind: wire.String, Enum: []string{"ipv4", "dualstack"}},
 	shapeJWTConfiguration: {Name: "JWTConfiguration", Kind: wire.Structure, Type: wire.StructureOf[JWTConfiguration](), Members: []wire.Member{
 		{Name: "Audience", Ref: wire.Ref{At: shapeListOf__string, Wire: "audience"}},
 		{Name: "Issuer", Ref: wire.Ref{At: shapeString, Wire: "issuer"}},
@@ -1075,6 +1082,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeResetAuthorizersCacheInput: {Name: "ResetAuthorizersCacheInput", Kind: wire.Structure, Type: wire.StructureOf[ResetAuthorizersCacheInput](), Members: []wire.Member{
 		{Name: "ApiId", Ref: wire.Ref{At: shapeString, Wire: "apiId"}, Required: true, In: wire.InPath},
@@ -1180,6 +1188,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RouteSelectionExpression", Ref: wire.Ref{At: shapeString, Wire: "routeSelectionExpression"}},
 		{Name: "Target", Ref: wire.Ref{At: shapeString, Wire: "target"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeUpdateApiOutput: {Name: "UpdateApiOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateApiOutput](), Members: []wire.Member{
 		{Name: "ApiEndpoint", Ref: wire.Ref{At: shapeString, Wire: "apiEndpoint"}},
@@ -1198,6 +1207,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags, Wire: "tags"}},
 		{Name: "Version", Ref: wire.Ref{At: shapeString, Wire: "version"}},
 		{Name: "Warnings", Ref: wire.Ref{At: shapeListOf__string, Wire: "warnings"}},
+		{Name: "IpAddressType", Ref: wire.Ref{At: shapeIpAddressType, Wire: "ipAddressType"}},
 	}},
 	shapeUpdateAuthorizerInput: {Name: "UpdateAuthorizerInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAuthorizerInput](), Members: []wire.Member{
 		{Name: "ApiId", Ref: wire.Ref{At: shapeString, Wire: "apiId"}, Required: true, In: wire.InPath},

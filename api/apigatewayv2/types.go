@@ -99,6 +99,7 @@ type Api struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -169,6 +170,14 @@ func (x *Api) GetDisableExecuteApiEndpoint() (v bool) {
 func (x *Api) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *Api) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -397,6 +406,7 @@ type CreateApiInput struct {
 	Tags                      map[string]string
 	Target                    *string
 	Version                   *string
+	IpAddressType             *string
 }
 
 // GetApiKeySelectionExpression returns ApiKeySelectionExpression, or its zero value when absent.
@@ -487,6 +497,14 @@ func (x *CreateApiInput) GetVersion() (v string) {
 	return v
 }
 
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *CreateApiInput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
+	}
+	return v
+}
+
 // CreateApiOutput is the model's CreateApiResponse.
 type CreateApiOutput struct {
 	ApiEndpoint               *string
@@ -505,6 +523,7 @@ type CreateApiOutput struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -599,6 +618,14 @@ func (x *CreateApiOutput) GetRouteSelectionExpression() (v string) {
 func (x *CreateApiOutput) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *CreateApiOutput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -2600,6 +2627,7 @@ type GetApiOutput struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -2694,6 +2722,14 @@ func (x *GetApiOutput) GetRouteSelectionExpression() (v string) {
 func (x *GetApiOutput) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *GetApiOutput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -4200,6 +4236,7 @@ type ImportApiOutput struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -4294,6 +4331,14 @@ func (x *ImportApiOutput) GetRouteSelectionExpression() (v string) {
 func (x *ImportApiOutput) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *ImportApiOutput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -4671,6 +4716,7 @@ type ReimportApiOutput struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -4765,6 +4811,14 @@ func (x *ReimportApiOutput) GetRouteSelectionExpression() (v string) {
 func (x *ReimportApiOutput) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *ReimportApiOutput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -5215,6 +5269,7 @@ type UpdateApiInput struct {
 	RouteSelectionExpression  *string
 	Target                    *string
 	Version                   *string
+	IpAddressType             *string
 }
 
 // GetApiId returns ApiId, or its zero value when absent.
@@ -5305,6 +5360,14 @@ func (x *UpdateApiInput) GetVersion() (v string) {
 	return v
 }
 
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *UpdateApiInput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
+	}
+	return v
+}
+
 // UpdateApiOutput is the model's UpdateApiResponse.
 type UpdateApiOutput struct {
 	ApiEndpoint               *string
@@ -5323,6 +5386,7 @@ type UpdateApiOutput struct {
 	Tags                      map[string]string
 	Version                   *string
 	Warnings                  []string
+	IpAddressType             *string
 }
 
 // GetApiEndpoint returns ApiEndpoint, or its zero value when absent.
@@ -5417,6 +5481,14 @@ func (x *UpdateApiOutput) GetRouteSelectionExpression() (v string) {
 func (x *UpdateApiOutput) GetVersion() (v string) {
 	if x != nil && x.Version != nil {
 		return *x.Version
+	}
+	return v
+}
+
+// GetIpAddressType returns IpAddressType, or its zero value when absent.
+func (x *UpdateApiOutput) GetIpAddressType() (v string) {
+	if x != nil && x.IpAddressType != nil {
+		return *x.IpAddressType
 	}
 	return v
 }
@@ -6849,6 +6921,12 @@ const (
 	IntegrationTypeMock      = "MOCK"
 	IntegrationTypeHttpProxy = "HTTP_PROXY"
 	IntegrationTypeAwsProxy  = "AWS_PROXY"
+)
+
+// The values of IpAddressType.
+const (
+	IpAddressTypeIpv4      = "ipv4"
+	IpAddressTypeDualstack = "dualstack"
 )
 
 // The values of LoggingLevel.

@@ -170,6 +170,7 @@ const (
 	shapeGlobalSecondaryIndexList
 	shapeGlobalSecondaryIndexUpdate
 	shapeGlobalSecondaryIndexUpdateList
+	shapeGlobalSecondaryIndexWarmThroughputDescription
 	shapeGlobalSecondaryIndexes
 	shapeGlobalTable
 	shapeGlobalTableDescription
@@ -272,6 +273,7 @@ const (
 	shapePutResourcePolicyOutput
 	shapeQueryInput
 	shapeQueryOutput
+	shapeRecoveryPeriodInDays
 	shapeReplica
 	shapeReplicaAutoScalingDescription
 	shapeReplicaAutoScalingDescriptionList
@@ -344,6 +346,7 @@ const (
 	shapeTableName
 	shapeTableNameList
 	shapeTableStatus
+	shapeTableWarmThroughputDescription
 	shapeTag
 	shapeTagKeyList
 	shapeTagKeyString
@@ -387,6 +390,7 @@ const (
 	shapeUpdateTableReplicaAutoScalingOutput
 	shapeUpdateTimeToLiveInput
 	shapeUpdateTimeToLiveOutput
+	shapeWarmThroughput
 	shapeWriteRequest
 	shapeWriteRequests
 	shapeTagResourceOutput
@@ -611,6 +615,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Projection", Ref: wire.Ref{At: shapeProjection}, Required: true},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughput}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
 	shapeCreateGlobalTableInput: {Name: "CreateGlobalTableInput", Kind: wire.Structure, Type: wire.StructureOf[CreateGlobalTableInput](), Members: []wire.Member{
 		{Name: "GlobalTableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
@@ -645,6 +650,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
 		{Name: "ResourcePolicy", Ref: wire.Ref{At: shapeString}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
 	shapeCreateTableOutput: {Name: "CreateTableOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateTableOutput](), Members: []wire.Member{
 		{Name: "TableDescription", Ref: wire.Ref{At: shapeTableDescription}},
@@ -929,6 +935,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Projection", Ref: wire.Ref{At: shapeProjection}, Required: true},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughput}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
 	shapeGlobalSecondaryIndexAutoScalingUpdate: {Name: "GlobalSecondaryIndexAutoScalingUpdate", Kind: wire.Structure, Type: wire.StructureOf[GlobalSecondaryIndexAutoScalingUpdate](), Members: []wire.Member{
 		{Name: "IndexName", Ref: wire.Ref{At: shapeIndexName}},
@@ -946,6 +953,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ItemCount", Ref: wire.Ref{At: shapeLong}},
 		{Name: "IndexArn", Ref: wire.Ref{At: shapeString}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeGlobalSecondaryIndexWarmThroughputDescription}},
 	}},
 	shapeGlobalSecondaryIndexDescriptionList: {Name: "GlobalSecondaryIndexDescriptionList", Kind: wire.List, Type: wire.ListOf[GlobalSecondaryIndexDescription](), Elem: wire.Ref{At: shapeGlobalSecondaryIndexDescription}},
 	shapeGlobalSecondaryIndexInfo: {Name: "GlobalSecondaryIndexInfo", Kind: wire.Structure, Type: wire.StructureOf[GlobalSecondaryIndexInfo](), Members: []wire.Member{
@@ -962,7 +970,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Delete", Ref: wire.Ref{At: shapeDeleteGlobalSecondaryIndexAction}},
 	}},
 	shapeGlobalSecondaryIndexUpdateList: {Name: "GlobalSecondaryIndexUpdateList", Kind: wire.List, Type: wire.ListOf[GlobalSecondaryIndexUpdate](), Elem: wire.Ref{At: shapeGlobalSecondaryIndexUpdate}},
-	shapeGlobalSecondaryIndexes:         {Name: "GlobalSecondaryIndexes", Kind: wire.List, Type: wire.ListOf[GlobalSecondaryIndexInfo](), Elem: wire.Ref{At: shapeGlobalSecondaryIndexInfo}},
+	shapeGlobalSecondaryIndexWarmThroughputDescription: {Name: "GlobalSecondaryIndexWarmThroughputDescription", Kind: wire.Structure, Type: wire.StructureOf[GlobalSecondaryIndexWarmThroughputDescription](), Members: []wire.Member{
+		{Name: "ReadUnitsPerSecond", Ref: wire.Ref{At: shapePositiveLongObject}},
+		{Name: "WriteUnitsPerSecond", Ref: wire.Ref{At: shapePositiveLongObject}},
+		{Name: "Status", Ref: wire.Ref{At: shapeIndexStatus}},
+	}},
+	shapeGlobalSecondaryIndexes: {Name: "GlobalSecondaryIndexes", Kind: wire.List, Type: wire.ListOf[GlobalSecondaryIndexInfo](), Elem: wire.Ref{At: shapeGlobalSecondaryIndexInfo}},
 	shapeGlobalTable: {Name: "GlobalTable", Kind: wire.Structure, Type: wire.StructureOf[GlobalTable](), Members: []wire.Member{
 		{Name: "GlobalTableName", Ref: wire.Ref{At: shapeTableName}},
 		{Name: "ReplicationGroup", Ref: wire.Ref{At: shapeReplicaList}},
@@ -1205,9 +1218,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PointInTimeRecoveryStatus", Ref: wire.Ref{At: shapePointInTimeRecoveryStatus}},
 		{Name: "EarliestRestorableDateTime", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "LatestRestorableDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "RecoveryPeriodInDays", Ref: wire.Ref{At: shapeRecoveryPeriodInDays}},
 	}},
 	shapePointInTimeRecoverySpecification: {Name: "PointInTimeRecoverySpecification", Kind: wire.Structure, Type: wire.StructureOf[PointInTimeRecoverySpecification](), Members: []wire.Member{
 		{Name: "PointInTimeRecoveryEnabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "RecoveryPeriodInDays", Ref: wire.Ref{At: shapeRecoveryPeriodInDays}},
 	}},
 	shapePointInTimeRecoveryStatus:   {Name: "PointInTimeRecoveryStatus", Kind: wire.String, Enum: []string{"ENABLED", "DISABLED"}},
 	shapePolicyRevisionId:            {Name: "PolicyRevisionId", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(255)},
@@ -1299,6 +1314,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "LastEvaluatedKey", Ref: wire.Ref{At: shapeKey}},
 		{Name: "ConsumedCapacity", Ref: wire.Ref{At: shapeConsumedCapacity}},
 	}},
+	shapeRecoveryPeriodInDays: {Name: "RecoveryPeriodInDays", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(35)},
 	shapeReplica: {Name: "Replica", Kind: wire.Structure, Type: wire.StructureOf[Replica](), Members: []wire.Member{
 		{Name: "RegionName", Ref: wire.Ref{At: shapeString}},
 	}},
@@ -1566,11 +1582,17 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TableClassSummary", Ref: wire.Ref{At: shapeTableClassSummary}},
 		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeTableWarmThroughputDescription}},
 	}},
 	shapeTableId:       {Name: "TableId", Kind: wire.String, Pattern: wire.Match(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, `^(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$`)},
 	shapeTableName:     {Name: "TableName", Kind: wire.String},
 	shapeTableNameList: {Name: "TableNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeTableName}},
 	shapeTableStatus:   {Name: "TableStatus", Kind: wire.String, Enum: []string{"CREATING", "UPDATING", "DELETING", "ACTIVE", "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"}},
+	shapeTableWarmThroughputDescription: {Name: "TableWarmThroughputDescription", Kind: wire.Structure, Type: wire.StructureOf[TableWarmThroughputDescription](), Members: []wire.Member{
+		{Name: "ReadUnitsPerSecond", Ref: wire.Ref{At: shapePositiveLongObject}},
+		{Name: "WriteUnitsPerSecond", Ref: wire.Ref{At: shapePositiveLongObject}},
+		{Name: "Status", Ref: wire.Ref{At: shapeTableStatus}},
+	}},
 	shapeTag: {Name: "Tag", Kind: wire.Structure, Type: wire.StructureOf[Tag](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeTagKeyString}, Required: true},
 		{Name: "Value", Ref: wire.Ref{At: shapeTagValueString}, Required: true},
@@ -1660,6 +1682,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "IndexName", Ref: wire.Ref{At: shapeIndexName}, Required: true},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughput}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
 	shapeUpdateGlobalTableInput: {Name: "UpdateGlobalTableInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateGlobalTableInput](), Members: []wire.Member{
 		{Name: "GlobalTableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
@@ -1734,6 +1757,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TableClass", Ref: wire.Ref{At: shapeTableClass}},
 		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
+		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
 	shapeUpdateTableOutput: {Name: "UpdateTableOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateTableOutput](), Members: []wire.Member{
 		{Name: "TableDescription", Ref: wire.Ref{At: shapeTableDescription}},
@@ -1753,6 +1777,10 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeUpdateTimeToLiveOutput: {Name: "UpdateTimeToLiveOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateTimeToLiveOutput](), Members: []wire.Member{
 		{Name: "TimeToLiveSpecification", Ref: wire.Ref{At: shapeTimeToLiveSpecification}},
+	}},
+	shapeWarmThroughput: {Name: "WarmThroughput", Kind: wire.Structure, Type: wire.StructureOf[WarmThroughput](), Members: []wire.Member{
+		{Name: "ReadUnitsPerSecond", Ref: wire.Ref{At: shapeLong}},
+		{Name: "WriteUnitsPerSecond", Ref: wire.Ref{At: shapeLong}},
 	}},
 	shapeWriteRequest: {Name: "WriteRequest", Kind: wire.Structure, Type: wire.StructureOf[WriteRequest](), Members: []wire.Member{
 		{Name: "PutRequest", Ref: wire.Ref{At: shapePutRequest}},

@@ -737,6 +737,7 @@ type CreateGlobalSecondaryIndexAction struct {
 	Projection            Projection
 	ProvisionedThroughput *ProvisionedThroughput
 	OnDemandThroughput    *OnDemandThroughput
+	WarmThroughput        *WarmThroughput
 }
 
 // CreateGlobalTableInput is a structure of the model.
@@ -805,6 +806,7 @@ type CreateTableInput struct {
 	DeletionProtectionEnabled *bool
 	ResourcePolicy            *string
 	OnDemandThroughput        *OnDemandThroughput
+	WarmThroughput            *WarmThroughput
 }
 
 // GetTableName returns TableName, or its zero value when absent.
@@ -1968,6 +1970,7 @@ type GlobalSecondaryIndex struct {
 	Projection            Projection
 	ProvisionedThroughput *ProvisionedThroughput
 	OnDemandThroughput    *OnDemandThroughput
+	WarmThroughput        *WarmThroughput
 }
 
 // GlobalSecondaryIndexAutoScalingUpdate is a structure of the model.
@@ -1996,6 +1999,7 @@ type GlobalSecondaryIndexDescription struct {
 	ItemCount             *int64
 	IndexArn              *string
 	OnDemandThroughput    *OnDemandThroughput
+	WarmThroughput        *GlobalSecondaryIndexWarmThroughputDescription
 }
 
 // GetIndexName returns IndexName, or its zero value when absent.
@@ -2068,6 +2072,37 @@ type GlobalSecondaryIndexUpdate struct {
 	Update *UpdateGlobalSecondaryIndexAction
 	Create *CreateGlobalSecondaryIndexAction
 	Delete *DeleteGlobalSecondaryIndexAction
+}
+
+// GlobalSecondaryIndexWarmThroughputDescription is a structure of the model.
+type GlobalSecondaryIndexWarmThroughputDescription struct {
+	ReadUnitsPerSecond  *int64
+	WriteUnitsPerSecond *int64
+	Status              *string
+}
+
+// GetReadUnitsPerSecond returns ReadUnitsPerSecond, or its zero value when absent.
+func (x *GlobalSecondaryIndexWarmThroughputDescription) GetReadUnitsPerSecond() (v int64) {
+	if x != nil && x.ReadUnitsPerSecond != nil {
+		return *x.ReadUnitsPerSecond
+	}
+	return v
+}
+
+// GetWriteUnitsPerSecond returns WriteUnitsPerSecond, or its zero value when absent.
+func (x *GlobalSecondaryIndexWarmThroughputDescription) GetWriteUnitsPerSecond() (v int64) {
+	if x != nil && x.WriteUnitsPerSecond != nil {
+		return *x.WriteUnitsPerSecond
+	}
+	return v
+}
+
+// GetStatus returns Status, or its zero value when absent.
+func (x *GlobalSecondaryIndexWarmThroughputDescription) GetStatus() (v string) {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return v
 }
 
 // GlobalTable is a structure of the model.
@@ -3014,6 +3049,7 @@ type PointInTimeRecoveryDescription struct {
 	PointInTimeRecoveryStatus  *string
 	EarliestRestorableDateTime *time.Time
 	LatestRestorableDateTime   *time.Time
+	RecoveryPeriodInDays       *int32
 }
 
 // GetPointInTimeRecoveryStatus returns PointInTimeRecoveryStatus, or its zero value when absent.
@@ -3040,9 +3076,26 @@ func (x *PointInTimeRecoveryDescription) GetLatestRestorableDateTime() (v time.T
 	return v
 }
 
+// GetRecoveryPeriodInDays returns RecoveryPeriodInDays, or its zero value when absent.
+func (x *PointInTimeRecoveryDescription) GetRecoveryPeriodInDays() (v int32) {
+	if x != nil && x.RecoveryPeriodInDays != nil {
+		return *x.RecoveryPeriodInDays
+	}
+	return v
+}
+
 // PointInTimeRecoverySpecification is a structure of the model.
 type PointInTimeRecoverySpecification struct {
 	PointInTimeRecoveryEnabled bool
+	RecoveryPeriodInDays       *int32
+}
+
+// GetRecoveryPeriodInDays returns RecoveryPeriodInDays, or its zero value when absent.
+func (x *PointInTimeRecoverySpecification) GetRecoveryPeriodInDays() (v int32) {
+	if x != nil && x.RecoveryPeriodInDays != nil {
+		return *x.RecoveryPeriodInDays
+	}
+	return v
 }
 
 // Projection is a structure of the model.
@@ -4234,6 +4287,7 @@ type TableDescription struct {
 	TableClassSummary         *TableClassSummary
 	DeletionProtectionEnabled *bool
 	OnDemandThroughput        *OnDemandThroughput
+	WarmThroughput            *TableWarmThroughputDescription
 }
 
 // GetTableName returns TableName, or its zero value when absent.
@@ -4320,6 +4374,37 @@ func (x *TableDescription) GetGlobalTableVersion() (v string) {
 func (x *TableDescription) GetDeletionProtectionEnabled() (v bool) {
 	if x != nil && x.DeletionProtectionEnabled != nil {
 		return *x.DeletionProtectionEnabled
+	}
+	return v
+}
+
+// TableWarmThroughputDescription is a structure of the model.
+type TableWarmThroughputDescription struct {
+	ReadUnitsPerSecond  *int64
+	WriteUnitsPerSecond *int64
+	Status              *string
+}
+
+// GetReadUnitsPerSecond returns ReadUnitsPerSecond, or its zero value when absent.
+func (x *TableWarmThroughputDescription) GetReadUnitsPerSecond() (v int64) {
+	if x != nil && x.ReadUnitsPerSecond != nil {
+		return *x.ReadUnitsPerSecond
+	}
+	return v
+}
+
+// GetWriteUnitsPerSecond returns WriteUnitsPerSecond, or its zero value when absent.
+func (x *TableWarmThroughputDescription) GetWriteUnitsPerSecond() (v int64) {
+	if x != nil && x.WriteUnitsPerSecond != nil {
+		return *x.WriteUnitsPerSecond
+	}
+	return v
+}
+
+// GetStatus returns Status, or its zero value when absent.
+func (x *TableWarmThroughputDescription) GetStatus() (v string) {
+	if x != nil && x.Status != nil {
+		return *x.Status
 	}
 	return v
 }
@@ -4580,6 +4665,7 @@ type UpdateGlobalSecondaryIndexAction struct {
 	IndexName             string
 	ProvisionedThroughput *ProvisionedThroughput
 	OnDemandThroughput    *OnDemandThroughput
+	WarmThroughput        *WarmThroughput
 }
 
 // UpdateGlobalTableInput is a structure of the model.
@@ -4844,6 +4930,7 @@ type UpdateTableInput struct {
 	TableClass                  *string
 	DeletionProtectionEnabled   *bool
 	OnDemandThroughput          *OnDemandThroughput
+	WarmThroughput              *WarmThroughput
 }
 
 // GetTableName returns TableName, or its zero value when absent.
@@ -4921,6 +5008,28 @@ func (x *UpdateTimeToLiveInput) GetTableName() (v string) {
 // UpdateTimeToLiveOutput is a structure of the model.
 type UpdateTimeToLiveOutput struct {
 	TimeToLiveSpecification *TimeToLiveSpecification
+}
+
+// WarmThroughput is a structure of the model.
+type WarmThroughput struct {
+	ReadUnitsPerSecond  *int64
+	WriteUnitsPerSecond *int64
+}
+
+// GetReadUnitsPerSecond returns ReadUnitsPerSecond, or its zero value when absent.
+func (x *WarmThroughput) GetReadUnitsPerSecond() (v int64) {
+	if x != nil && x.ReadUnitsPerSecond != nil {
+		return *x.ReadUnitsPerSecond
+	}
+	return v
+}
+
+// GetWriteUnitsPerSecond returns WriteUnitsPerSecond, or its zero value when absent.
+func (x *WarmThroughput) GetWriteUnitsPerSecond() (v int64) {
+	if x != nil && x.WriteUnitsPerSecond != nil {
+		return *x.WriteUnitsPerSecond
+	}
+	return v
 }
 
 // WriteRequest is a structure of the model.

@@ -91,6 +91,9 @@ const (
 	shapeEphemeralStorage
 	shapeEphemeralStorageSize
 	shapeEventSourceMappingConfiguration
+	shapeEventSourceMappingMetric
+	shapeEventSourceMappingMetricList
+	shapeEventSourceMappingMetricsConfig
 	shapeEventSourceMappingsList
 	shapeEventSourcePosition
 	shapeEventSourceToken
@@ -99,6 +102,7 @@ const (
 	shapeFileSystemConfigList
 	shapeFilter
 	shapeFilterCriteria
+	shapeFilterCriteriaError
 	shapeFilterList
 	shapeFullDocument
 	shapeFunctionArn
@@ -232,11 +236,13 @@ const (
 	shapeMaximumBatchingWindowInSeconds
 	shapeMaximumConcurrency
 	shapeMaximumEventAgeInSeconds
+	shapeMaximumNumberOfPollers
 	shapeMaximumRecordAgeInSeconds
 	shapeMaximumRetryAttempts
 	shapeMaximumRetryAttemptsEventSourceMapping
 	shapeMemorySize
 	shapeMethod
+	shapeMinimumNumberOfPollers
 	shapeNameSpacedFunctionArn
 	shapeNamespacedFunctionName
 	shapeNamespacedStatementId
@@ -257,6 +263,7 @@ const (
 	shapeProvisionedConcurrencyConfigListItem
 	shapeProvisionedConcurrencyConfigNotFoundExceptionDetail
 	shapeProvisionedConcurrencyStatusEnum
+	shapeProvisionedPollerConfig
 	shapePublishLayerVersionInput
 	shapePublishLayerVersionOutput
 	shapePublishVersionInput
@@ -404,6 +411,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
 		{Name: "PrincipalOrgID", Ref: wire.Ref{At: shapePrincipalOrgID}},
 		{Name: "FunctionUrlAuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}},
+		{Name: "InvokedViaFunctionUrl", Ref: wire.Ref{At: shapeBoolean}},
 	}},
 	shapeAddPermissionOutput: {Name: "AddPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionOutput](), Members: []wire.Member{
 		{Name: "Statement", Ref: wire.Ref{At: shapeString}},
@@ -515,6 +523,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SelfManagedKafkaEventSourceConfig", Ref: wire.Ref{At: shapeSelfManagedKafkaEventSourceConfig}},
 		{Name: "ScalingConfig", Ref: wire.Ref{At: shapeScalingConfig}},
 		{Name: "DocumentDBEventSourceConfig", Ref: wire.Ref{At: shapeDocumentDBEventSourceConfig}},
+		{Name: "Tags", Ref: wire.Ref{At: shapeTags}},
+		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
+		{Name: "MetricsConfig", Ref: wire.Ref{At: shapeEventSourceMappingMetricsConfig}},
+		{Name: "ProvisionedPollerConfig", Ref: wire.Ref{At: shapeProvisionedPollerConfig}},
 	}},
 	shapeCreateFunctionInput: {Name: "CreateFunctionInput", Kind: wire.Structure, Type: wire.StructureOf[CreateFunctionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName}, Required: true},
@@ -684,6 +696,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SelfManagedKafkaEventSourceConfig", Ref: wire.Ref{At: shapeSelfManagedKafkaEventSourceConfig}},
 		{Name: "ScalingConfig", Ref: wire.Ref{At: shapeScalingConfig}},
 		{Name: "DocumentDBEventSourceConfig", Ref: wire.Ref{At: shapeDocumentDBEventSourceConfig}},
+		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
+		{Name: "FilterCriteriaError", Ref: wire.Ref{At: shapeFilterCriteriaError}},
+		{Name: "EventSourceMappingArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "MetricsConfig", Ref: wire.Ref{At: shapeEventSourceMappingMetricsConfig}},
+		{Name: "ProvisionedPollerConfig", Ref: wire.Ref{At: shapeProvisionedPollerConfig}},
+	}},
+	shapeEventSourceMappingMetric:     {Name: "EventSourceMappingMetric", Kind: wire.String, Enum: []string{"EventCount"}},
+	shapeEventSourceMappingMetricList: {Name: "EventSourceMappingMetricList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeEventSourceMappingMetric}, Min: wire.Bound(0), Max: wire.Bound(1)},
+	shapeEventSourceMappingMetricsConfig: {Name: "EventSourceMappingMetricsConfig", Kind: wire.Structure, Type: wire.StructureOf[EventSourceMappingMetricsConfig](), Members: []wire.Member{
+		{Name: "Metrics", Ref: wire.Ref{At: shapeEventSourceMappingMetricList}},
 	}},
 	shapeEventSourceMappingsList: {Name: "EventSourceMappingsList", Kind: wire.List, Type: wire.ListOf[EventSourceMappingConfiguration](), Elem: wire.Ref{At: shapeEventSourceMappingConfiguration}},
 	shapeEventSourcePosition:     {Name: "EventSourcePosition", Kind: wire.String, Enum: []string{"TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"}},
@@ -699,6 +721,10 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeFilterCriteria: {Name: "FilterCriteria", Kind: wire.Structure, Type: wire.StructureOf[FilterCriteria](), Members: []wire.Member{
 		{Name: "Filters", Ref: wire.Ref{At: shapeFilterList}},
+	}},
+	shapeFilterCriteriaError: {Name: "FilterCriteriaError", Kind: wire.Structure, Type: wire.StructureOf[FilterCriteriaError](), Members: []wire.Member{
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
+		{Name: "Message", Ref: wire.Ref{At: shapeString}},
 	}},
 	shapeFilterList:      {Name: "FilterList", Kind: wire.List, Type: wire.ListOf[Filter](), Elem: wire.Ref{At: shapeFilter}},
 	shapeFullDocument:    {Name: "FullDocument", Kind: wire.String, Enum: []string{"UpdateLookup", "Default"}},
@@ -1175,11 +1201,13 @@ var shapes = wire.Link([]wire.Shape{
 	shapeMaximumBatchingWindowInSeconds:           {Name: "MaximumBatchingWindowInSeconds", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(300)},
 	shapeMaximumConcurrency:                       {Name: "MaximumConcurrency", Kind: wire.Integer, Min: wire.Bound(2), Max: wire.Bound(1000)},
 	shapeMaximumEventAgeInSeconds:                 {Name: "MaximumEventAgeInSeconds", Kind: wire.Integer, Min: wire.Bound(60), Max: wire.Bound(21600)},
+	shapeMaximumNumberOfPollers:                   {Name: "MaximumNumberOfPollers", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(2000)},
 	shapeMaximumRecordAgeInSeconds:                {Name: "MaximumRecordAgeInSeconds", Kind: wire.Integer, Min: wire.Bound(-1), Max: wire.Bound(604800)},
 	shapeMaximumRetryAttempts:                     {Name: "MaximumRetryAttempts", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(2)},
 	shapeMaximumRetryAttemptsEventSourceMapping:   {Name: "MaximumRetryAttemptsEventSourceMapping", Kind: wire.Integer, Min: wire.Bound(-1), Max: wire.Bound(10000)},
 	shapeMemorySize:                               {Name: "MemorySize", Kind: wire.Integer, Min: wire.Bound(128), Max: wire.Bound(10240)},
 	shapeMethod:                                   {Name: "Method", Kind: wire.String, Max: wire.Bound(6), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
+	shapeMinimumNumberOfPollers:                   {Name: "MinimumNumberOfPollers", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(200)},
 	shapeNameSpacedFunctionArn:                    {Name: "NameSpacedFunctionArn", Kind: wire.String, Pattern: wire.Match(`arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}(-gov)?-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9-_\.]+(:(\$LATEST|[a-zA-Z0-9-_]+))?`, `^(?:arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}(-gov)?-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9-_\.]+(:(\$LATEST|[a-zA-Z0-9-_]+))?)$`)},
 	shapeNamespacedFunctionName:                   {Name: "NamespacedFunctionName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(170), Pattern: wire.Match(`(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`, `^(?:(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?)$`)},
 	shapeNamespacedStatementId:                    {Name: "NamespacedStatementId", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(100), Pattern: wire.Match(`([a-zA-Z0-9-_.]+)`, `^(?:([a-zA-Z0-9-_.]+))$`)},
@@ -1218,6 +1246,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Type", Ref: wire.Ref{At: shapeString}},
 	}},
 	shapeProvisionedConcurrencyStatusEnum: {Name: "ProvisionedConcurrencyStatusEnum", Kind: wire.String, Enum: []string{"IN_PROGRESS", "READY", "FAILED"}},
+	shapeProvisionedPollerConfig: {Name: "ProvisionedPollerConfig", Kind: wire.Structure, Type: wire.StructureOf[ProvisionedPollerConfig](), Members: []wire.Member{
+		{Name: "MinimumPollers", Ref: wire.Ref{At: shapeMinimumNumberOfPollers}},
+		{Name: "MaximumPollers", Ref: wire.Ref{At: shapeMaximumNumberOfPollers}},
+	}},
 	shapePublishLayerVersionInput: {Name: "PublishLayerVersionInput", Kind: wire.Structure, Type: wire.StructureOf[PublishLayerVersionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
@@ -1453,6 +1485,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionResponseTypes", Ref: wire.Ref{At: shapeFunctionResponseTypeList}},
 		{Name: "ScalingConfig", Ref: wire.Ref{At: shapeScalingConfig}},
 		{Name: "DocumentDBEventSourceConfig", Ref: wire.Ref{At: shapeDocumentDBEventSourceConfig}},
+		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
+		{Name: "MetricsConfig", Ref: wire.Ref{At: shapeEventSourceMappingMetricsConfig}},
+		{Name: "ProvisionedPollerConfig", Ref: wire.Ref{At: shapeProvisionedPollerConfig}},
 	}},
 	shapeUpdateFunctionCodeInput: {Name: "UpdateFunctionCodeInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateFunctionCodeInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},

@@ -278,17 +278,18 @@ func (x *AddLayerVersionPermissionOutput) GetRevisionId() (v string) {
 
 // AddPermissionInput is the model's AddPermissionRequest.
 type AddPermissionInput struct {
-	FunctionName        string
-	StatementId         string
-	Action              string
-	Principal           string
-	SourceArn           *string
-	SourceAccount       *string
-	EventSourceToken    *string
-	Qualifier           *string
-	RevisionId          *string
-	PrincipalOrgID      *string
-	FunctionUrlAuthType *string
+	FunctionName          string
+	StatementId           string
+	Action                string
+	Principal             string
+	SourceArn             *string
+	SourceAccount         *string
+	EventSourceToken      *string
+	Qualifier             *string
+	RevisionId            *string
+	PrincipalOrgID        *string
+	FunctionUrlAuthType   *string
+	InvokedViaFunctionUrl *bool
 }
 
 // GetFunctionName returns FunctionName, or its zero value when absent.
@@ -375,6 +376,14 @@ func (x *AddPermissionInput) GetPrincipalOrgID() (v string) {
 func (x *AddPermissionInput) GetFunctionUrlAuthType() (v string) {
 	if x != nil && x.FunctionUrlAuthType != nil {
 		return *x.FunctionUrlAuthType
+	}
+	return v
+}
+
+// GetInvokedViaFunctionUrl returns InvokedViaFunctionUrl, or its zero value when absent.
+func (x *AddPermissionInput) GetInvokedViaFunctionUrl() (v bool) {
+	if x != nil && x.InvokedViaFunctionUrl != nil {
+		return *x.InvokedViaFunctionUrl
 	}
 	return v
 }
@@ -675,6 +684,10 @@ type CreateEventSourceMappingInput struct {
 	SelfManagedKafkaEventSourceConfig   *SelfManagedKafkaEventSourceConfig
 	ScalingConfig                       *ScalingConfig
 	DocumentDBEventSourceConfig         *DocumentDBEventSourceConfig
+	Tags                                map[string]string
+	KMSKeyArn                           *string
+	MetricsConfig                       *EventSourceMappingMetricsConfig
+	ProvisionedPollerConfig             *ProvisionedPollerConfig
 }
 
 // GetEventSourceArn returns EventSourceArn, or its zero value when absent.
@@ -769,6 +782,14 @@ func (x *CreateEventSourceMappingInput) GetMaximumRetryAttempts() (v int32) {
 func (x *CreateEventSourceMappingInput) GetTumblingWindowInSeconds() (v int32) {
 	if x != nil && x.TumblingWindowInSeconds != nil {
 		return *x.TumblingWindowInSeconds
+	}
+	return v
+}
+
+// GetKMSKeyArn returns KMSKeyArn, or its zero value when absent.
+func (x *CreateEventSourceMappingInput) GetKMSKeyArn() (v string) {
+	if x != nil && x.KMSKeyArn != nil {
+		return *x.KMSKeyArn
 	}
 	return v
 }
@@ -1404,6 +1425,11 @@ type EventSourceMappingConfiguration struct {
 	SelfManagedKafkaEventSourceConfig   *SelfManagedKafkaEventSourceConfig
 	ScalingConfig                       *ScalingConfig
 	DocumentDBEventSourceConfig         *DocumentDBEventSourceConfig
+	KMSKeyArn                           *string
+	FilterCriteriaError                 *FilterCriteriaError
+	EventSourceMappingArn               *string
+	MetricsConfig                       *EventSourceMappingMetricsConfig
+	ProvisionedPollerConfig             *ProvisionedPollerConfig
 }
 
 // GetUUID returns UUID, or its zero value when absent.
@@ -1534,6 +1560,27 @@ func (x *EventSourceMappingConfiguration) GetTumblingWindowInSeconds() (v int32)
 	return v
 }
 
+// GetKMSKeyArn returns KMSKeyArn, or its zero value when absent.
+func (x *EventSourceMappingConfiguration) GetKMSKeyArn() (v string) {
+	if x != nil && x.KMSKeyArn != nil {
+		return *x.KMSKeyArn
+	}
+	return v
+}
+
+// GetEventSourceMappingArn returns EventSourceMappingArn, or its zero value when absent.
+func (x *EventSourceMappingConfiguration) GetEventSourceMappingArn() (v string) {
+	if x != nil && x.EventSourceMappingArn != nil {
+		return *x.EventSourceMappingArn
+	}
+	return v
+}
+
+// EventSourceMappingMetricsConfig is a structure of the model.
+type EventSourceMappingMetricsConfig struct {
+	Metrics []string
+}
+
 // FileSystemConfig is a structure of the model.
 type FileSystemConfig struct {
 	Arn            string
@@ -1556,6 +1603,28 @@ func (x *Filter) GetPattern() (v string) {
 // FilterCriteria is a structure of the model.
 type FilterCriteria struct {
 	Filters []Filter
+}
+
+// FilterCriteriaError is a structure of the model.
+type FilterCriteriaError struct {
+	ErrorCode *string
+	Message   *string
+}
+
+// GetErrorCode returns ErrorCode, or its zero value when absent.
+func (x *FilterCriteriaError) GetErrorCode() (v string) {
+	if x != nil && x.ErrorCode != nil {
+		return *x.ErrorCode
+	}
+	return v
+}
+
+// GetMessage returns Message, or its zero value when absent.
+func (x *FilterCriteriaError) GetMessage() (v string) {
+	if x != nil && x.Message != nil {
+		return *x.Message
+	}
+	return v
 }
 
 // FunctionCode is a structure of the model.
@@ -3894,6 +3963,28 @@ func (*ProvisionedConcurrencyConfigNotFoundExceptionDetail) WireShape() *wire.Sh
 	return &shapes[shapeProvisionedConcurrencyConfigNotFoundExceptionDetail]
 }
 
+// ProvisionedPollerConfig is a structure of the model.
+type ProvisionedPollerConfig struct {
+	MinimumPollers *int32
+	MaximumPollers *int32
+}
+
+// GetMinimumPollers returns MinimumPollers, or its zero value when absent.
+func (x *ProvisionedPollerConfig) GetMinimumPollers() (v int32) {
+	if x != nil && x.MinimumPollers != nil {
+		return *x.MinimumPollers
+	}
+	return v
+}
+
+// GetMaximumPollers returns MaximumPollers, or its zero value when absent.
+func (x *ProvisionedPollerConfig) GetMaximumPollers() (v int32) {
+	if x != nil && x.MaximumPollers != nil {
+		return *x.MaximumPollers
+	}
+	return v
+}
+
 // PublishLayerVersionInput is the model's PublishLayerVersionRequest.
 type PublishLayerVersionInput struct {
 	LayerName               string
@@ -4869,6 +4960,9 @@ type UpdateEventSourceMappingInput struct {
 	FunctionResponseTypes          []string
 	ScalingConfig                  *ScalingConfig
 	DocumentDBEventSourceConfig    *DocumentDBEventSourceConfig
+	KMSKeyArn                      *string
+	MetricsConfig                  *EventSourceMappingMetricsConfig
+	ProvisionedPollerConfig        *ProvisionedPollerConfig
 }
 
 // GetUUID returns UUID, or its zero value when absent.
@@ -4947,6 +5041,14 @@ func (x *UpdateEventSourceMappingInput) GetParallelizationFactor() (v int32) {
 func (x *UpdateEventSourceMappingInput) GetTumblingWindowInSeconds() (v int32) {
 	if x != nil && x.TumblingWindowInSeconds != nil {
 		return *x.TumblingWindowInSeconds
+	}
+	return v
+}
+
+// GetKMSKeyArn returns KMSKeyArn, or its zero value when absent.
+func (x *UpdateEventSourceMappingInput) GetKMSKeyArn() (v string) {
+	if x != nil && x.KMSKeyArn != nil {
+		return *x.KMSKeyArn
 	}
 	return v
 }
@@ -5289,6 +5391,11 @@ const (
 // The values of EndPointType.
 const (
 	EndPointTypeKafkaBootstrapServers = "KAFKA_BOOTSTRAP_SERVERS"
+)
+
+// The values of EventSourceMappingMetric.
+const (
+	EventSourceMappingMetricEventCount = "EventCount"
 )
 
 // The values of EventSourcePosition.

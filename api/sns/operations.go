@@ -12,12 +12,13 @@ import (
 // API describes the service.
 var API = wire.NewAPI(wire.API{
 	Name: "sns", ID: "SNS", Endpoint: "sns", Signing: "sns", Version: "2010-03-31",
-	Protocols: []wire.Protocol{wire.Query},
-	Namespace: "http://sns.amazonaws.com/doc/2010-03-31/",
-	Invalid:   "InvalidParameter",
-	Missing:   "InvalidParameter",
-	Malformed: "MalformedInput",
-	Errors:    errorTable,
+	Protocols:   []wire.Protocol{wire.Query},
+	Namespace:   "http://sns.amazonaws.com/doc/2010-03-31/",
+	Invalid:     "InvalidParameterException",
+	Missing:     "InvalidParameterException",
+	MissingText: "Invalid parameter: %s Reason: no value for required parameter",
+	Malformed:   "MalformedInput",
+	Errors:      errorTable,
 	Operations: []*wire.Operation{
 		opAddPermission,
 		opCheckIfPhoneNumberIsOptedOut,

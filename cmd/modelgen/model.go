@@ -64,6 +64,7 @@ type ref struct {
 	TimestampFormat string `json:"timestampFormat"`
 	JSONValue       bool   `json:"jsonvalue"`
 	Unchecked       bool   `json:"unchecked"`
+	Payload         string `json:"payload"` // only in protocol tests; elsewhere the shape has it
 }
 
 type shape struct {
@@ -71,6 +72,8 @@ type shape struct {
 	Members         ordered[ref] `json:"members"`
 	Required        []string     `json:"required"`
 	Payload         string       `json:"payload"`
+	Location        string       `json:"location"`     // only in protocol tests; elsewhere the member has it
+	LocationName    string       `json:"locationName"` // the same
 	Member          *ref         `json:"member"`
 	Key             *ref         `json:"key"`
 	Value           *ref         `json:"value"`
