@@ -9,8 +9,8 @@ import (
 const (
 	stripeCount = 1 << 17 // keys that share a stripe share false conflicts, nothing worse
 	ringCount   = 1 << 12 // commits remembered for range checks
-	ringBytes   = 1 << 20
-	coarseFrom  = 128 // keys of one commit, above which only the span per table is remembered
+	ringBytes   = 2 << 20
+	coarseFrom  = 1024 // keys of one commit, above which only the span per table is remembered
 )
 
 // history remembers which commit last wrote each key, roughly, and exactly what the latest commits wrote.

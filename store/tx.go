@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fogbank/aws"
+	"fogbank/world"
 )
 
 // Tx is a transaction as one tenant sees it. It is for the goroutine that runs the body, while it runs.
@@ -350,3 +351,9 @@ func (t *txn) eachKey(added []addedRow, f func(key string, table int)) {
 		f(added[i].key, int(added[i].table))
 	}
 }
+
+// World returns the world of the database, for the time. A body may run again, so draw identifiers before it.
+func (tx *Tx) World() *world.World { return tx.t.db.world }
+
+// Size returns the bytes of keys and values written so far, to be kept below MaxTx.
+func (tx *Tx) Size() int { return tx.t.size }

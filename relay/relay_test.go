@@ -1,0 +1,204 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fogbank/aws"
+	"fogbank/store"
+	"fogbank/world"
+)
+
+func tenant(account string) context.Context {
+	return aws.WithCall(context.Background(), &aws.Call{Account: account, Region: "us-east-1"})
+}
+
+func add[V any](t testing.TB, db *store.DB, r *Relay[V], lane string, values ...V) {
+	t.Helper()
+	err := db.Update(tenant("111111111111"), func(tx *store.Tx) error {
+		for _, v := range values {
+			r.Add(tx, lane, v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bubble runs f with a database in memory inside a synctest bubble.
+func bubble(t *testing.T, f func(t *testing.T, db *store.DB, w *world.World)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world.Seeded(1)
+		db := store.Memory(w)
+		f(t, db, w)
+		w.Stop()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDelivery(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var mu sync.Mutex
+		var got []string
+		r := New(Options[string]{Name: "test", Deliver: func(ctx context.Context, i Item[string]) error {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, aws.CallFrom(ctx).Account+"/"+i.Lane+"/"+i.Value)
+			return nil
+		}})
+		add(t, db, r, "before", "start")
+		r.Start(db, w, nil)
+		add(t, db, r, "after", "start")
+		synctest.Wait()
+		slices.Sort(got)
+		if want := []string{"111111111111/after/start", "111111111111/before/start"}; !slices.Equal(got, want) {
+			t.Errorf("delivered %q, want %q", got, want)
+		}
+		time.Sleep(time.Second)
+		checkEmpty(t, db, r)
+	})
+}
+
+func checkEmpty[V any](t *testing.T, db *store.DB, r *Relay[V]) {
+	t.Helper()
+	err := db.View(context.Background(), func(tx *store.Tx) error {
+		if n, _ := r.Depth(tx, 100); n != 0 {
+			t.Errorf("%d items are left", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.lanes) != 0 || r.buffered != 0 || len(r.sleeping) != 0 || r.free != r.o.Lanes {
+		t.Errorf("in memory: %d lanes, %d bytes, %d asleep, %d of %d free", len(r.lanes), r.buffered, len(r.sleeping), r.free, r.o.Lanes)
+	}
+}
+
+func TestBackOffAndDead(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		start := w.Now()
+		var tried []time.Duration
+		var buried string
+		var ids = map[string]bool{}
+		r := New(Options[string]{Name: "test",
+			Deliver: func(_ context.Context, i Item[string]) error {
+				tried = append(tried, w.Now().Sub(start).Round(time.Second))
+				ids[i.ID] = true
+				return errors.New("no")
+			},
+			Retry: func(i Item[string], _ error) (time.Duration, bool) {
+				return time.Duration(i.Attempts) * 10 * time.Second, i.Attempts < 4
+			},
+			Dead: func(_ context.Context, i Item[string], err error) error {
+				buried = fmt.Sprint(i.Value, " ", i.Attempts, " ", err)
+				return nil
+			},
+		})
+		r.Start(db, w, nil)
+		add(t, db, r, "lane", "x")
+		time.Sleep(10 * time.Minute)
+		if want := []time.Duration{0, 10e9, 30e9, 60e9}; !slices.Equal(tried, want) {
+			t.Errorf("tried after %v, want %v", tried, want)
+		}
+		if buried != "x 4 no" {
+			t.Errorf("buried %q", buried)
+		}
+		if len(ids) != 1 {
+			t.Errorf("ids %v", ids)
+		}
+		checkEmpty(t, db, r)
+	})
+}
+
+func TestOrderedLanes(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var mu sync.Mutex
+		got := map[string][]int{}
+		failures := 0
+		r := New(Options[int]{Name: "test", Ordered: true, Lanes: 8, Deliver: func(_ context.Context, i Item[int]) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if i.Lane == "bad" && i.Value == 3 && failures < 5 {
+				failures++
+				return errors.New("not yet")
+			}
+			got[i.Lane] = append(got[i.Lane], i.Value)
+			return nil
+		}})
+		r.Start(db, w, nil)
+		var want []int
+		for n := range 1000 {
+			add(t, db, r, "good", n)
+			add(t, db, r, "bad", n)
+			want = append(want, n)
+		}
+		synctest.Wait()
+		if !slices.Equal(got["good"], want) {
+			t.Errorf("the good lane got %d items, out of order or held up", len(got["good"]))
+		}
+		if len(got["bad"]) != 3 {
+			t.Errorf("the bad lane passed its head: %v", got["bad"])
+		}
+		time.Sleep(time.Minute)
+		if !slices.Equal(got["bad"], want) {
+			t.Errorf("the bad lane got %d items in the end, or out of order", len(got["bad"]))
+		}
+		checkEmpty(t, db, r)
+	})
+}
+
+func TestFanOut(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var mu sync.Mutex
+		seen := map[int]int{}
+		atOnce, most := 0, 0
+		r := New(Options[int]{Name: "test", Lanes: 64, Deliver: func(ctx context.Context, i Item[int]) error {
+			mu.Lock()
+			atOnce++
+			most = max(most, atOnce)
+			mu.Unlock()
+			w.Wait(ctx, nil, time.Millisecond)
+			mu.Lock()
+			seen[i.Value]++
+			atOnce--
+			mu.Unlock()
+			return nil
+		}})
+		r.Start(db, w, nil)
+		err := db.Update(tenant("111111111111"), func(tx *store.Tx) error {
+			for n := range 3000 {
+				r.Add(tx, fmt.Sprint("lane", n%1000), n)
+				r.Add(tx, "one", 3000+n)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if len(seen) != 6000 {
+			t.Errorf("%d of 6000 were delivered", len(seen))
+		}
+		for n, times := range seen {
+			if times != 1 {
+				t.Errorf("item %d was delivered %d times", n, times)
+			}
+		}
+		if most < 32 || most > 64 {
+			t.Errorf("%d deliveries at once", most)
+		}
+		checkEmpty(t, db, r)
+	})
+}
