@@ -1,0 +1,120 @@
+package sns
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"fogbank/pattern"
+	"fogbank/store"
+)
+
+// fanout is a topic's subscriptions, ready for publishing.
+type fanout struct {
+	targets    []target
+	all        []int        // those without a filter policy
+	attributes *pattern.Set // of targets' filter policies over attributes, nil when there are none
+	body       *pattern.Set
+	filtered   int
+}
+
+// target is where a subscription's deliveries go.
+type target struct {
+	ID         string
+	Protocol   string
+	Endpoint   string // ARN of a queue or function
+	Raw        bool
+	DeadLetter string // ARN of a queue, "" for none
+}
+
+var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[store.Key, subscription]) (*fanout, error) {
+	f := &fanout{}
+	for _, sub := range rows {
+		dead, err := deadLetterTarget(sub.Attributes["RedrivePolicy"])
+		if err != nil {
+			return nil, err
+		}
+		i := len(f.targets)
+		f.targets = append(f.targets, target{sub.ID, sub.Protocol, sub.Endpoint, sub.Attributes["RawMessageDelivery"] == "true", dead})
+		p, err := sub.filter()
+		if err != nil {
+			return nil, fmt.Errorf("filter policy of subscription %s: %w", sub.ID, err)
+		}
+		if p == nil {
+			f.all = append(f.all, i)
+			continue
+		}
+		f.filtered++
+		set := &f.attributes
+		if sub.scope() == pattern.Body {
+			set = &f.body
+		}
+		if *set == nil {
+			*set = pattern.NewSet()
+		}
+		(*set).Add(i, p)
+	}
+	return f, nil
+})
+
+// matching returns the targets a message is for.
+func (f *fanout) matching(p *publication) []int {
+	if f.filtered == 0 {
+		return f.all
+	}
+	list := append(make([]int, 0, len(f.all)+8), f.all...)
+	visit := func(i int) { list = append(list, i) }
+	if f.attributes != nil {
+		f.attributes.Match(p.event(pattern.Attributes), visit)
+	}
+	if f.body != nil {
+		if ev := p.event(pattern.Body); ev != nil {
+			f.body.Match(ev, visit)
+		}
+	}
+	return list
+}
+
+// maxCopied is how many bytes of message a publish may copy into its deliveries; beyond it they share the message.
+const maxCopied = 1 << 20
+
+// messages are those that deliveries share; pendings tell which still do.
+var (
+	messages = store.NewTable[message]("sns/message", store.Regional)
+	pendings = store.NewTable[struct{}]("sns/pending", store.Regional)
+)
+
+// fanOut adds the message's deliveries to the relay.
+func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) error {
+	name, facts, err := checkTopic(tx, p.Topic)
+	if err != nil {
+		return err
+	}
+	p.Version = facts.version
+	f, err := fanouts.Get(tx, store.K(name))
+	if err != nil {
+		return err
+	}
+	list := f.matching(p)
+	share := len(list) > 1 && len(list)*p.size > maxCopied
+	shared := map[string]bool{}
+	for _, i := range list {
+		t := &f.targets[i]
+		d := delivery{target: *t, message: p.message}
+		d.message.Body = p.body(t.Protocol)
+		if !t.Raw && !share && p.signed == nil && p.bodies == nil {
+			p.signed = s.signer.begin(&d.message)
+		}
+		if share {
+			if !shared[t.Protocol] {
+				shared[t.Protocol] = true
+				messages.Put(tx, store.K(p.ID, t.Protocol), d.message)
+			}
+			pendings.Put(tx, store.K(p.ID, t.Protocol, t.ID), struct{}{})
+			d.message = message{ID: p.ID, Topic: p.Topic}
+			d.Shared = true
+		}
+		s.relay.Add(tx, t.ID, d)
+	}
+	return nil
+}

@@ -1,0 +1,364 @@
+package sns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strings"
+
+	"fogbank/api/sns"
+	"fogbank/aws"
+	"fogbank/pattern"
+	"fogbank/store"
+)
+
+// Limits of a topic.
+const (
+	maxSubscriptions  = 10_000
+	maxFilterPolicies = 200
+)
+
+// subscription is the record of a subscription.
+type subscription struct {
+	ID         string
+	Protocol   string
+	Endpoint   string
+	Principal  string            // the ARN of who subscribed
+	Attributes map[string]string // those that were set
+}
+
+var subscriptions = store.NewTable[subscription]("sns/subscription", store.Regional)
+
+// protocols are those of AWS; only some can be delivered to.
+var protocols = map[string]bool{"sqs": true, "lambda": true, "http": false, "https": false, "email": false,
+	"email-json": false, "sms": false, "application": false, "firehose": false}
+
+// checkEndpoint checks a protocol and its endpoint.
+func checkEndpoint(protocol, endpoint string) error {
+	written, known := protocols[protocol]
+	if !known {
+		return invalid("Does not support this protocol string: %s", protocol)
+	}
+	if !written {
+		return notYet("a subscription of protocol " + protocol)
+	}
+	p, ok := aws.ARN(endpoint).Parse()
+	switch {
+	case protocol == "sqs" && (!ok || p.Service != "sqs" || p.Account == ""):
+		return invalid("SQS endpoint ARN")
+	case protocol == "sqs" && strings.HasSuffix(p.Resource, ".fifo"):
+		return invalid("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
+	case protocol == "lambda" && (!ok || p.Service != "lambda" || !strings.HasPrefix(p.Resource, "function:")):
+		return invalid("Lambda endpoint ARN")
+	}
+	return nil
+}
+
+// set checks and stores an attribute; "" removes it.
+func (sub *subscription) set(name, v string) error {
+	switch name {
+	case "RawMessageDelivery":
+		if v = strings.ToLower(v); v != "true" && v != "false" {
+			return invalid("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", v)
+		}
+		if v == "true" && sub.Protocol != "sqs" {
+			return invalid("Attributes Reason: Delivery protocol [%s] does not support raw message delivery.", sub.Protocol)
+		}
+	case "FilterPolicy":
+		if v == "{}" {
+			v = ""
+		}
+	case "FilterPolicyScope":
+		if v != "MessageAttributes" && v != "MessageBody" {
+			return invalid("Attributes Reason: FilterPolicyScope: Invalid value [%s]. Please use either MessageBody or MessageAttributes", v)
+		}
+	case "RedrivePolicy":
+		if _, err := deadLetterTarget(v); err != nil {
+			return err
+		}
+	case "DeliveryPolicy":
+		return invalid("Delivery protocol [%s] does not support delivery policy.", sub.Protocol)
+	case "SubscriptionRoleArn", "ReplayPolicy":
+		return notYet("the subscription attribute " + name)
+	default:
+		return invalid("AttributeName")
+	}
+	if v == "" {
+		delete(sub.Attributes, name)
+		return nil
+	}
+	sub.Attributes[name] = v
+	return nil
+}
+
+// check applies the rules that need several attributes, in AWS's words.
+func (sub *subscription) check() error {
+	_, err := sub.filter()
+	if syntax, ok := errors.AsType[*pattern.SyntaxError](err); ok {
+		return invalid("FilterPolicy: %s", syntax)
+	}
+	switch {
+	case errors.Is(err, pattern.ErrNested):
+		return invalid("Filter policy scope MessageAttributes does not support nested filter policy")
+	case err != nil:
+		return invalid("FilterPolicy: %s", err)
+	}
+	return nil
+}
+
+// filter compiles the filter policy, nil when there is none.
+func (sub *subscription) filter() (*pattern.Pattern, error) {
+	text := sub.Attributes["FilterPolicy"]
+	if text == "" {
+		return nil, nil
+	}
+	return pattern.Parse(sub.scope(), []byte(text))
+}
+
+func (sub *subscription) scope() pattern.Kind {
+	if sub.Attributes["FilterPolicyScope"] == "MessageBody" {
+		return pattern.Body
+	}
+	return pattern.Attributes
+}
+
+// deadLetterTarget reads the queue of a redrive policy, "" for none.
+func deadLetterTarget(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	var redrive struct {
+		DeadLetterTargetArn *string `json:"deadLetterTargetArn"`
+	}
+	if json.Unmarshal([]byte(text), &redrive) != nil {
+		return "", invalid("RedrivePolicy: failed to parse JSON.")
+	}
+	if redrive.DeadLetterTargetArn == nil {
+		return "", invalid("RedrivePolicy: deadLetterTargetArn is a required field")
+	}
+	if p, ok := aws.ARN(*redrive.DeadLetterTargetArn).Parse(); !ok || p.Service != "sqs" {
+		return "", invalid("RedrivePolicy: deadLetterTargetArn is an invalid arn")
+	}
+	return *redrive.DeadLetterTargetArn, nil
+}
+
+// Subscribe adds an endpoint to a topic. The same endpoint twice is the same subscription,
+// unless its attributes differ, which is an error.
+func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
+	if err := checkEndpoint(in.Protocol, in.GetEndpoint()); err != nil {
+		return nil, err
+	}
+	sub := subscription{ID: s.world.UUID(), Protocol: in.Protocol, Endpoint: in.GetEndpoint(),
+		Principal: string(aws.CallFrom(ctx).Principal.ARN), Attributes: map[string]string{}}
+	for name, v := range in.Attributes {
+		if err := sub.set(name, v); err != nil {
+			return nil, err
+		}
+	}
+	if err := sub.check(); err != nil {
+		return nil, err
+	}
+	out := &sns.SubscribeOutput{}
+	return out, s.db.Update(ctx, func(tx *store.Tx) error {
+		t, err := findTopic(ctx, tx, in.TopicArn)
+		if err != nil {
+			return err
+		}
+		count, policies := 0, 0
+		for _, have := range subscriptions.All(tx, store.K(t.Name)) {
+			if have.Protocol == sub.Protocol && have.Endpoint == sub.Endpoint {
+				out.SubscriptionArn = new(in.TopicArn + ":" + have.ID)
+				if len(in.Attributes) > 0 && !maps.Equal(have.Attributes, sub.Attributes) {
+					return invalid("Attributes Reason: Subscription already exists with different attributes")
+				}
+				return nil
+			}
+			count++
+			if have.Attributes["FilterPolicy"] != "" {
+				policies++
+			}
+		}
+		if count >= maxSubscriptions {
+			return sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", maxSubscriptions)
+		}
+		if policies >= maxFilterPolicies && sub.Attributes["FilterPolicy"] != "" {
+			return errTooManyPolicies()
+		}
+		out.SubscriptionArn = new(in.TopicArn + ":" + sub.ID)
+		subscriptions.Put(tx, store.K(t.Name, sub.ID), sub)
+		return nil
+	})
+}
+
+func errTooManyPolicies() error {
+	return sns.FilterPolicyLimitExceededException("Filter policy quota of %d per topic exceeded", maxFilterPolicies)
+}
+
+// parseSubscription splits the ARN of a subscription.
+func parseSubscription(arn string) (topicARN, name, id string, err error) {
+	at := strings.LastIndexByte(arn, ':')
+	if at < 0 {
+		return "", "", "", invalid("SubscriptionArn Reason: An ARN must have at least 6 elements, not 1")
+	}
+	topicARN, id = arn[:at], arn[at+1:]
+	name, err = parseTopic(aws.ARN(topicARN))
+	if err != nil || id == "" {
+		return "", "", "", invalid("SubscriptionArn")
+	}
+	return topicARN, name, id, nil
+}
+
+// findSubscription returns the subscription of an ARN in the account and region acted in.
+func findSubscription(tx *store.Tx, arn string) (topicARN string, key store.Key, sub subscription, err error) {
+	topicARN, name, id, err := parseSubscription(arn)
+	if err != nil {
+		return "", "", sub, err
+	}
+	key = store.K(name, id)
+	ok := topicARN == arnOf(tx, name)
+	if ok {
+		sub, ok = subscriptions.Get(tx, key)
+	}
+	if !ok {
+		return "", "", sub, sns.NotFoundException("Subscription does not exist")
+	}
+	return topicARN, key, sub, nil
+}
+
+// Unsubscribe removes a subscription. Deliveries already pending are still made. Removing one that
+// is missing succeeds.
+func (s *Service) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error) {
+	return &sns.UnsubscribeOutput{}, s.db.Update(ctx, func(tx *store.Tx) error {
+		topicARN, key, _, err := findSubscription(tx, in.SubscriptionArn)
+		if aws.IsCode(err, "NotFoundException") {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		subscriptions.Delete(tx, key)
+		t, err := findTopic(ctx, tx, topicARN)
+		if err != nil {
+			return err
+		}
+		t.Deleted++
+		topics.Put(tx, store.K(t.Name), t)
+		return nil
+	})
+}
+
+// GetSubscriptionAttributes returns a subscription's attributes with their defaults.
+func (s *Service) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput) (*sns.GetSubscriptionAttributesOutput, error) {
+	out := &sns.GetSubscriptionAttributesOutput{}
+	return out, s.db.View(ctx, func(tx *store.Tx) error {
+		topicARN, _, sub, err := findSubscription(tx, in.SubscriptionArn)
+		if err != nil {
+			return err
+		}
+		out.Attributes = map[string]string{
+			"SubscriptionArn":              in.SubscriptionArn,
+			"TopicArn":                     topicARN,
+			"Owner":                        tx.Account(),
+			"Protocol":                     sub.Protocol,
+			"Endpoint":                     sub.Endpoint,
+			"PendingConfirmation":          "false",
+			"ConfirmationWasAuthenticated": "true",
+			"RawMessageDelivery":           "false",
+			"SubscriptionPrincipal":        sub.Principal,
+		}
+		maps.Copy(out.Attributes, sub.Attributes)
+		if sub.Attributes["FilterPolicy"] != "" && sub.Attributes["FilterPolicyScope"] == "" {
+			out.Attributes["FilterPolicyScope"] = "MessageAttributes"
+		}
+		return nil
+	})
+}
+
+// SetSubscriptionAttributes sets one attribute of a subscription.
+func (s *Service) SetSubscriptionAttributes(ctx context.Context, in *sns.SetSubscriptionAttributesInput) (*sns.SetSubscriptionAttributesOutput, error) {
+	return &sns.SetSubscriptionAttributesOutput{}, s.db.Update(ctx, func(tx *store.Tx) error {
+		_, key, sub, err := findSubscription(tx, in.SubscriptionArn)
+		if err != nil {
+			return err
+		}
+		sub.Attributes = maps.Clone(sub.Attributes)
+		if sub.Attributes == nil {
+			sub.Attributes = map[string]string{}
+		}
+		had := sub.Attributes["FilterPolicy"] != ""
+		if err := sub.set(in.AttributeName, in.GetAttributeValue()); err != nil {
+			return err
+		}
+		if err := sub.check(); err != nil {
+			return err
+		}
+		if !had && sub.Attributes["FilterPolicy"] != "" {
+			var name string
+			if err := key.Parse(&name, nil); err != nil {
+				return err
+			}
+			f, err := fanouts.Get(tx, store.K(name))
+			if err != nil {
+				return err
+			}
+			if f.filtered >= maxFilterPolicies {
+				return errTooManyPolicies()
+			}
+		}
+		subscriptions.Put(tx, key, sub)
+		return nil
+	})
+}
+
+// ListSubscriptions returns the subscriptions of the account and region, 100 at a time.
+func (s *Service) ListSubscriptions(ctx context.Context, in *sns.ListSubscriptionsInput) (*sns.ListSubscriptionsOutput, error) {
+	out := &sns.ListSubscriptionsOutput{}
+	var err error
+	out.Subscriptions, out.NextToken, err = s.list(ctx, "", in.GetNextToken())
+	return out, err
+}
+
+// ListSubscriptionsByTopic returns the subscriptions of a topic, 100 at a time.
+func (s *Service) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput) (*sns.ListSubscriptionsByTopicOutput, error) {
+	out := &sns.ListSubscriptionsByTopicOutput{}
+	var err error
+	out.Subscriptions, out.NextToken, err = s.list(ctx, in.TopicArn, in.GetNextToken())
+	return out, err
+}
+
+// list returns a page of subscriptions: a topic's, or all when the ARN is "".
+func (s *Service) list(ctx context.Context, topicARN, from string) (page []sns.Subscription, next *string, err error) {
+	after, err := readToken(from)
+	if err != nil {
+		return nil, nil, err
+	}
+	page = []sns.Subscription{}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		r := store.Range{After: after, Limit: pageSize + 1}
+		if topicARN != "" {
+			t, err := findTopic(ctx, tx, topicARN)
+			if err != nil {
+				return err
+			}
+			r.Prefix = store.K(t.Name)
+		}
+		var last store.Key
+		for key, sub := range subscriptions.Scan(tx, r) {
+			if len(page) == pageSize {
+				next = new(token(last))
+				break
+			}
+			var name string
+			if err := key.Parse(&name, nil); err != nil {
+				return err
+			}
+			arn := arnOf(tx, name)
+			page = append(page, sns.Subscription{SubscriptionArn: new(arn + ":" + sub.ID), Owner: new(tx.Account()),
+				Protocol: new(sub.Protocol), Endpoint: new(sub.Endpoint), TopicArn: new(arn)})
+			last = key
+		}
+		return nil
+	})
+	return page, next, err
+}
