@@ -46,7 +46,11 @@ func encodeError(w http.ResponseWriter, api *API, p Protocol, e *aws.Error, requ
 		}
 		buf.b = appendJSONError(buf.b, h, api, e, api.errorType(p, e.Code))
 	}
-	_ = buf.send(w, e.Status, api.Checksum)
+	status := e.Status
+	if status < 400 || status > 599 {
+		status = http.StatusBadRequest
+	}
+	_ = buf.send(w, status, api.Checksum)
 }
 
 func (a *API) speaks(p Protocol) bool {
@@ -112,6 +116,17 @@ func detailOf(e *aws.Error) (*Shape, unsafe.Pointer) {
 		return nil, nil
 	}
 	return s, p
+}
+
+// AppendError appends an error in a form of its own, for scripts and records: its code as
+// __type, the message, and the members of its detail as the model calls them.
+func AppendError(b []byte, e *aws.Error) []byte {
+	b = append(appendString(append(b, `{"__type":`...), e.Code), `,"message":`...)
+	b = appendString(b, e.Message)
+	if s, p := detailOf(e); s != nil {
+		b = jsonEncoder{model: true}.members(b, s, p)
+	}
+	return append(b, '}')
 }
 
 func faultName(e *aws.Error) string {

@@ -14,17 +14,19 @@ import (
 )
 
 const (
-	maxDepth  = 64  // of nested structures, lists and maps
-	maxNumber = 400 // digits of a number
+	maxDepth    = 64      // of nested structures, lists and maps
+	maxNumber   = 400     // digits of a number
+	maxElements = 1 << 17 // of all lists and maps of one request together; AWS's longest list has 10,000
 )
 
 // jsonDecoder reads JSON straight into generated structs. It allocates only the values.
 type jsonDecoder struct {
-	data  []byte // valid UTF-8
-	pos   int
-	depth int
-	model bool // members are called as in the model, whatever the protocol calls them
-	trail *trail
+	data     []byte // valid UTF-8
+	pos      int
+	depth    int
+	elements int
+	model    bool // members are called as in the model, whatever the protocol calls them
+	trail    *trail
 }
 
 // badInput is input that cannot be read; the caller turns it into the service's own error.
@@ -39,6 +41,7 @@ const (
 	errEnd       = badInput("Unexpected end of input")
 	errToken     = badInput("Unexpected token")
 	errDeep      = badInput("The request is nested too deeply")
+	errMany      = badInput("The request has too many elements")
 	errUTF8      = badInput("The request is not valid UTF-8")
 	errStructure = badInput("Start of structure or map found where not expected.")
 	errList      = badInput("Start of list found where not expected")
@@ -167,7 +170,7 @@ func (d *jsonDecoder) structure(s *Shape, p unsafe.Pointer) (seen uint64, err er
 // member finds the member of that name which travels in the body.
 func (d *jsonDecoder) member(s *Shape, name []byte) *Member {
 	if d.model {
-		return s.named(string(name))
+		return s.Member(string(name))
 	}
 	if m := s.member(name); m != nil && m.In == InBody {
 		return m
@@ -383,6 +386,9 @@ func (d *jsonDecoder) list(s *Shape, p unsafe.Pointer) error {
 			d.depth--
 			return nil
 		}
+		if d.elements++; d.elements > maxElements {
+			return errMany
+		}
 		d.trail.enter(step{index: i})
 		e := s.Type.grow(p)
 		if d.space() == 'n' && d.literal("null") {
@@ -419,6 +425,9 @@ func (d *jsonDecoder) mapping(s *Shape, p unsafe.Pointer) error {
 		}
 		if d.space() == 'n' && d.literal("null") {
 			continue
+		}
+		if d.elements++; d.elements > maxElements {
+			return errMany
 		}
 		key := string(raw)
 		d.trail.enter(step{key: key})

@@ -188,6 +188,24 @@ func ParseJSON(s *Shape, b []byte) (v any, err error) {
 	return s.Type.box(p), nil
 }
 
+// ParseInput reads an operation's input as ParseJSON does and checks it as Decode does,
+// members that are missing included.
+func ParseInput(op *Operation, b []byte) (in any, err error) {
+	t := trail{decoded: true}
+	d := jsonDecoder{data: b, model: true, trail: &t}
+	p := op.Input.Type.make()
+	seen, err := d.document(op.Input, p)
+	if err != nil {
+		return nil, op.API.unreadable(JSON10, err)
+	}
+	t.require(op.Input, seen)
+	t.check(op.Input, p)
+	if err := t.err(op.API); err != nil {
+		return nil, err
+	}
+	return op.Input.Type.box(p), nil
+}
+
 // AppendJSON appends v, a pointer to the structure's Go type, as JSON in the form ParseJSON reads.
 func AppendJSON(b []byte, s *Shape, v any) []byte {
 	p := s.Type.hold(v)

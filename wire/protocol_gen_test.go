@@ -2560,13 +2560,7 @@ const (
 )
 
 const (
-	shapeBlob = iota
-	shapeBoolean
-	shapeCharacter
-	shapeDouble
-	shapeFloat
-	shapeInteger
-	shapeJsonInput0Case0Input
+	shapeJsonInput0Case0Input = iota
 	shapeJsonInput1Case0Input
 	shapeJsonInput1TimestampFormatType
 	shapeJsonInput2BlobMapType
@@ -2605,7 +2599,15 @@ const (
 	shapeJsonOutput6JSONEnumType
 	shapeJsonOutput6Case0Output
 	shapeJsonOutput7OutputShape
-	shapeLong
+	shapePlainBlob
+	shapePlainBoolean
+	shapePlainCharacter
+	shapePlainDouble
+	shapePlainFloat
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
+	shapePlainTimestamp
 	shapeQueryInput0InputShape
 	shapeQueryInput10BlobsType
 	shapeQueryInput10Case0Input
@@ -2751,8 +2753,6 @@ const (
 	shapeRestOutput7Case0Output
 	shapeRestOutput9HeaderMap
 	shapeRestOutput9Case0Output
-	shapeString
-	shapeTimestamp
 	shapeJsonInput0Case0Output
 	shapeJsonInput1Case0Output
 	shapeJsonInput2Case0Output
@@ -2901,37 +2901,31 @@ const (
 
 // shapes is the schema; shapes refer to each other by their place in it.
 var shapes = wire.Link([]wire.Shape{
-	shapeBlob:      {Name: "Blob", Kind: wire.Blob},
-	shapeBoolean:   {Name: "Boolean", Kind: wire.Boolean},
-	shapeCharacter: {Name: "Character", Kind: wire.String},
-	shapeDouble:    {Name: "Double", Kind: wire.Double},
-	shapeFloat:     {Name: "Float", Kind: wire.Double},
-	shapeInteger:   {Name: "Integer", Kind: wire.Integer},
 	shapeJsonInput0Case0Input: {Name: "JsonInput0Case0Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput0Case0Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeJsonInput1Case0Input: {Name: "JsonInput1Case0Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput1Case0Input](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.RFC822}},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.RFC822}},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeJsonInput1TimestampFormatType}},
 	}},
 	shapeJsonInput1TimestampFormatType: {Name: "JsonInput1TimestampFormatType", Kind: wire.Timestamp, Format: wire.RFC822},
-	shapeJsonInput2BlobMapType:         {Name: "JsonInput2BlobMapType", Kind: wire.Map, Type: wire.MapOf[[]byte](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeBlob}},
+	shapeJsonInput2BlobMapType:         {Name: "JsonInput2BlobMapType", Kind: wire.Map, Type: wire.MapOf[[]byte](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainBlob}},
 	shapeJsonInput2InputShape: {Name: "JsonInput2InputShape", Kind: wire.Structure, Type: wire.StructureOf[JsonInput2InputShape](), Members: []wire.Member{
-		{Name: "BlobArg", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "BlobArg", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "BlobMap", Ref: wire.Ref{At: shapeJsonInput2BlobMapType}},
 	}},
 	shapeJsonInput3Case0Input: {Name: "JsonInput3Case0Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput3Case0Input](), Members: []wire.Member{
 		{Name: "ListParam", Ref: wire.Ref{At: shapeJsonInput3ListOfStructures}},
 	}},
-	shapeJsonInput3ListOfStructures: {Name: "JsonInput3ListOfStructures", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapeBlob}},
+	shapeJsonInput3ListOfStructures: {Name: "JsonInput3ListOfStructures", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapePlainBlob}},
 	shapeJsonInput4InputShape: {Name: "JsonInput4InputShape", Kind: wire.Structure, Type: wire.StructureOf[JsonInput4InputShape](), Members: []wire.Member{
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeJsonInput4RecursiveStructType}},
 	}},
 	shapeJsonInput4RecursiveListType: {Name: "JsonInput4RecursiveListType", Kind: wire.List, Type: wire.ListOf[JsonInput4RecursiveStructType](), Elem: wire.Ref{At: shapeJsonInput4RecursiveStructType}},
-	shapeJsonInput4RecursiveMapType:  {Name: "JsonInput4RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[JsonInput4RecursiveStructType](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeJsonInput4RecursiveStructType}},
+	shapeJsonInput4RecursiveMapType:  {Name: "JsonInput4RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[JsonInput4RecursiveStructType](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeJsonInput4RecursiveStructType}},
 	shapeJsonInput4RecursiveStructType: {Name: "JsonInput4RecursiveStructType", Kind: wire.Structure, Type: wire.StructureOf[JsonInput4RecursiveStructType](), Members: []wire.Member{
-		{Name: "NoRecurse", Ref: wire.Ref{At: shapeString}},
+		{Name: "NoRecurse", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeJsonInput4RecursiveStructType}},
 		{Name: "RecursiveList", Ref: wire.Ref{At: shapeJsonInput4RecursiveListType}},
 		{Name: "RecursiveMap", Ref: wire.Ref{At: shapeJsonInput4RecursiveMapType}},
@@ -2939,9 +2933,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeJsonInput5Case0Input: {Name: "JsonInput5Case0Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput5Case0Input](), Members: []wire.Member{
 		{Name: "Map", Ref: wire.Ref{At: shapeJsonInput5MapType}},
 	}},
-	shapeJsonInput5MapType: {Name: "JsonInput5MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeJsonInput5MapType: {Name: "JsonInput5MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeJsonInput6InputShape: {Name: "JsonInput6InputShape", Kind: wire.Structure, Type: wire.StructureOf[JsonInput6InputShape](), Members: []wire.Member{
-		{Name: "Token", Ref: wire.Ref{At: shapeString}},
+		{Name: "Token", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeJsonInput7EnumList: {Name: "JsonInput7EnumList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeJsonInput7EnumType}},
 	shapeJsonInput7EnumType: {Name: "JsonInput7EnumType", Kind: wire.String, Enum: []string{"foo", "bar"}},
@@ -2950,56 +2944,56 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ListEnums", Ref: wire.Ref{At: shapeJsonInput7EnumList}},
 	}},
 	shapeJsonInput8Case1Input: {Name: "JsonInput8Case1Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput8Case1Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeJsonInput8Case0Input: {Name: "JsonInput8Case0Input", Kind: wire.Structure, Type: wire.StructureOf[JsonInput8Case0Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeJsonOutput0Case0Output: {Name: "JsonOutput0Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput0Case0Output](), Members: []wire.Member{
-		{Name: "Str", Ref: wire.Ref{At: shapeString}},
-		{Name: "Num", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "FalseBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "TrueBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Float", Ref: wire.Ref{At: shapeFloat}},
-		{Name: "Double", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "Long", Ref: wire.Ref{At: shapeLong}},
-		{Name: "Char", Ref: wire.Ref{At: shapeCharacter}},
+		{Name: "Str", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Num", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "FalseBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "TrueBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Float", Ref: wire.Ref{At: shapePlainFloat}},
+		{Name: "Double", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "Long", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "Char", Ref: wire.Ref{At: shapePlainCharacter}},
 	}},
 	shapeJsonOutput1BlobContainer: {Name: "JsonOutput1BlobContainer", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput1BlobContainer](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeJsonOutput1Case0Output: {Name: "JsonOutput1Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput1Case0Output](), Members: []wire.Member{
-		{Name: "BlobMember", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "BlobMember", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "StructMember", Ref: wire.Ref{At: shapeJsonOutput1BlobContainer}},
 	}},
 	shapeJsonOutput2Case0Output: {Name: "JsonOutput2Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput2Case0Output](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.RFC822}},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.RFC822}},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeJsonOutput2TimestampFormatType}},
 		{Name: "StructMember", Ref: wire.Ref{At: shapeJsonOutput2TimeContainer}},
 	}},
 	shapeJsonOutput2TimeContainer: {Name: "JsonOutput2TimeContainer", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput2TimeContainer](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "bar", Ref: wire.Ref{At: shapeJsonOutput2TimestampFormatType}},
 	}},
 	shapeJsonOutput2TimestampFormatType: {Name: "JsonOutput2TimestampFormatType", Kind: wire.Timestamp, Format: wire.ISO8601},
-	shapeJsonOutput3ListType:            {Name: "JsonOutput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeJsonOutput3ListType:            {Name: "JsonOutput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeJsonOutput3ListTypeMap:         {Name: "JsonOutput3ListTypeMap", Kind: wire.List, Type: wire.ListOf[map[string]string](), Elem: wire.Ref{At: shapeJsonOutput3MapType}},
 	shapeJsonOutput3ListTypeStruct:      {Name: "JsonOutput3ListTypeStruct", Kind: wire.List, Type: wire.ListOf[JsonOutput3StructType](), Elem: wire.Ref{At: shapeJsonOutput3StructType}},
-	shapeJsonOutput3MapType:             {Name: "JsonOutput3MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeJsonOutput3MapType:             {Name: "JsonOutput3MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeJsonOutput3OutputShape: {Name: "JsonOutput3OutputShape", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput3OutputShape](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeJsonOutput3ListType}},
 		{Name: "ListMemberMap", Ref: wire.Ref{At: shapeJsonOutput3ListTypeMap}},
 		{Name: "ListMemberStruct", Ref: wire.Ref{At: shapeJsonOutput3ListTypeStruct}},
 	}},
 	shapeJsonOutput3StructType: {Name: "JsonOutput3StructType", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput3StructType](), Members: []wire.Member{}},
-	shapeJsonOutput4MapType:    {Name: "JsonOutput4MapType", Kind: wire.Map, Type: wire.MapOf[[]int32](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeJsonOutput4NumberList}},
-	shapeJsonOutput4NumberList: {Name: "JsonOutput4NumberList", Kind: wire.List, Type: wire.ListOf[int32](), Elem: wire.Ref{At: shapeInteger}},
+	shapeJsonOutput4MapType:    {Name: "JsonOutput4MapType", Kind: wire.Map, Type: wire.MapOf[[]int32](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeJsonOutput4NumberList}},
+	shapeJsonOutput4NumberList: {Name: "JsonOutput4NumberList", Kind: wire.List, Type: wire.ListOf[int32](), Elem: wire.Ref{At: shapePlainInteger}},
 	shapeJsonOutput4Case0Output: {Name: "JsonOutput4Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput4Case0Output](), Members: []wire.Member{
 		{Name: "MapMember", Ref: wire.Ref{At: shapeJsonOutput4MapType}},
 	}},
 	shapeJsonOutput5Case0Output: {Name: "JsonOutput5Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput5Case0Output](), Members: []wire.Member{
-		{Name: "StrType", Ref: wire.Ref{At: shapeString}},
+		{Name: "StrType", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeJsonOutput6JSONEnumList: {Name: "JsonOutput6JSONEnumList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeJsonOutput6JSONEnumType}},
 	shapeJsonOutput6JSONEnumType: {Name: "JsonOutput6JSONEnumType", Kind: wire.String, Enum: []string{"foo", "bar"}},
@@ -3008,19 +3002,27 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ListEnums", Ref: wire.Ref{At: shapeJsonOutput6JSONEnumList}},
 	}},
 	shapeJsonOutput7OutputShape: {Name: "JsonOutput7OutputShape", Kind: wire.Structure, Type: wire.StructureOf[JsonOutput7OutputShape](), Members: []wire.Member{}},
-	shapeLong:                   {Name: "Long", Kind: wire.Long},
+	shapePlainBlob:              {Name: "Blob", Kind: wire.Blob},
+	shapePlainBoolean:           {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainCharacter:         {Name: "Character", Kind: wire.String},
+	shapePlainDouble:            {Name: "Double", Kind: wire.Double},
+	shapePlainFloat:             {Name: "Float", Kind: wire.Double},
+	shapePlainInteger:           {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:              {Name: "Long", Kind: wire.Long},
+	shapePlainString:            {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:         {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeQueryInput0InputShape: {Name: "QueryInput0InputShape", Kind: wire.Structure, Type: wire.StructureOf[QueryInput0InputShape](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
-		{Name: "Bar", Ref: wire.Ref{At: shapeString}},
-		{Name: "Baz", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Bar", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Baz", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
-	shapeQueryInput10BlobsType: {Name: "QueryInput10BlobsType", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapeBlob}, Flat: true},
+	shapeQueryInput10BlobsType: {Name: "QueryInput10BlobsType", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapePlainBlob}, Flat: true},
 	shapeQueryInput10Case0Input: {Name: "QueryInput10Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput10Case0Input](), Members: []wire.Member{
 		{Name: "BlobArgs", Ref: wire.Ref{At: shapeQueryInput10BlobsType}},
 	}},
 	shapeQueryInput11Case0Input: {Name: "QueryInput11Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput11Case0Input](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.UnixSeconds}},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.UnixSeconds}},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeQueryInput11TimestampFormatType}},
 	}},
 	shapeQueryInput11TimestampFormatType: {Name: "QueryInput11TimestampFormatType", Kind: wire.Timestamp, Format: wire.UnixSeconds},
@@ -3028,15 +3030,15 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeQueryInput12RecursiveStructType}},
 	}},
 	shapeQueryInput12RecursiveListType: {Name: "QueryInput12RecursiveListType", Kind: wire.List, Type: wire.ListOf[QueryInput12RecursiveStructType](), Elem: wire.Ref{At: shapeQueryInput12RecursiveStructType}},
-	shapeQueryInput12RecursiveMapType:  {Name: "QueryInput12RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[QueryInput12RecursiveStructType](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeQueryInput12RecursiveStructType}},
+	shapeQueryInput12RecursiveMapType:  {Name: "QueryInput12RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[QueryInput12RecursiveStructType](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeQueryInput12RecursiveStructType}},
 	shapeQueryInput12RecursiveStructType: {Name: "QueryInput12RecursiveStructType", Kind: wire.Structure, Type: wire.StructureOf[QueryInput12RecursiveStructType](), Members: []wire.Member{
-		{Name: "NoRecurse", Ref: wire.Ref{At: shapeString}},
+		{Name: "NoRecurse", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeQueryInput12RecursiveStructType}},
 		{Name: "RecursiveList", Ref: wire.Ref{At: shapeQueryInput12RecursiveListType}},
 		{Name: "RecursiveMap", Ref: wire.Ref{At: shapeQueryInput12RecursiveMapType}},
 	}},
 	shapeQueryInput13InputShape: {Name: "QueryInput13InputShape", Kind: wire.Structure, Type: wire.StructureOf[QueryInput13InputShape](), Members: []wire.Member{
-		{Name: "Token", Ref: wire.Ref{At: shapeString}},
+		{Name: "Token", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryInput14EnumList: {Name: "QueryInput14EnumList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeQueryInput14EnumType}},
 	shapeQueryInput14EnumType: {Name: "QueryInput14EnumType", Kind: wire.String, Enum: []string{"foo", "bar"}},
@@ -3045,93 +3047,93 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ListEnums", Ref: wire.Ref{At: shapeQueryInput14EnumList}},
 	}},
 	shapeQueryInput15Case1Input: {Name: "QueryInput15Case1Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput15Case1Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryInput15Case0Input: {Name: "QueryInput15Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput15Case0Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryInput1Case0Input: {Name: "QueryInput1Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput1Case0Input](), Members: []wire.Member{
 		{Name: "StructArg", Ref: wire.Ref{At: shapeQueryInput1StructType}},
 	}},
 	shapeQueryInput1StructType: {Name: "QueryInput1StructType", Kind: wire.Structure, Type: wire.StructureOf[QueryInput1StructType](), Members: []wire.Member{
-		{Name: "ScalarArg", Ref: wire.Ref{At: shapeString}},
+		{Name: "ScalarArg", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryInput2InputShape: {Name: "QueryInput2InputShape", Kind: wire.Structure, Type: wire.StructureOf[QueryInput2InputShape](), Members: []wire.Member{
 		{Name: "ListArg", Ref: wire.Ref{At: shapeQueryInput2ListType}},
 	}},
-	shapeQueryInput2ListType: {Name: "QueryInput2ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeQueryInput2ListType: {Name: "QueryInput2ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeQueryInput3InputShape: {Name: "QueryInput3InputShape", Kind: wire.Structure, Type: wire.StructureOf[QueryInput3InputShape](), Members: []wire.Member{
-		{Name: "ScalarArg", Ref: wire.Ref{At: shapeString}},
+		{Name: "ScalarArg", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ListArg", Ref: wire.Ref{At: shapeQueryInput3ListType}},
 		{Name: "NamedListArg", Ref: wire.Ref{At: shapeQueryInput3NamedListType}},
 	}},
-	shapeQueryInput3ListType:      {Name: "QueryInput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Flat: true},
-	shapeQueryInput3NamedListType: {Name: "QueryInput3NamedListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Wire: "Foo"}, Flat: true},
+	shapeQueryInput3ListType:      {Name: "QueryInput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Flat: true},
+	shapeQueryInput3NamedListType: {Name: "QueryInput3NamedListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Wire: "Foo"}, Flat: true},
 	shapeQueryInput4Case0Input: {Name: "QueryInput4Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput4Case0Input](), Members: []wire.Member{
 		{Name: "MapArg", Ref: wire.Ref{At: shapeQueryInput4StringMap}},
 	}},
-	shapeQueryInput4StringMap: {Name: "QueryInput4StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}, Flat: true},
+	shapeQueryInput4StringMap: {Name: "QueryInput4StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}, Flat: true},
 	shapeQueryInput5Case0Input: {Name: "QueryInput5Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput5Case0Input](), Members: []wire.Member{
 		{Name: "ListArg", Ref: wire.Ref{At: shapeQueryInput5ListType}},
 	}},
-	shapeQueryInput5ListType: {Name: "QueryInput5ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Wire: "item"}},
+	shapeQueryInput5ListType: {Name: "QueryInput5ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Wire: "item"}},
 	shapeQueryInput6Case0Input: {Name: "QueryInput6Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput6Case0Input](), Members: []wire.Member{
-		{Name: "ScalarArg", Ref: wire.Ref{At: shapeString}},
+		{Name: "ScalarArg", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ListArg", Ref: wire.Ref{At: shapeQueryInput6ListType}},
 	}},
-	shapeQueryInput6ListType: {Name: "QueryInput6ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Wire: "ListArgLocation"}, Flat: true},
+	shapeQueryInput6ListType: {Name: "QueryInput6ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Wire: "ListArgLocation"}, Flat: true},
 	shapeQueryInput7Case0Input: {Name: "QueryInput7Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput7Case0Input](), Members: []wire.Member{
 		{Name: "MapArg", Ref: wire.Ref{At: shapeQueryInput7StringMap}},
 	}},
-	shapeQueryInput7StringMap: {Name: "QueryInput7StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeQueryInput7StringMap: {Name: "QueryInput7StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeQueryInput8Case0Input: {Name: "QueryInput8Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput8Case0Input](), Members: []wire.Member{
 		{Name: "MapArg", Ref: wire.Ref{At: shapeQueryInput8StringMap}},
 	}},
-	shapeQueryInput8StringMap: {Name: "QueryInput8StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString, Wire: "TheKey"}, Elem: wire.Ref{At: shapeString, Wire: "TheValue"}},
+	shapeQueryInput8StringMap: {Name: "QueryInput8StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString, Wire: "TheKey"}, Elem: wire.Ref{At: shapePlainString, Wire: "TheValue"}},
 	shapeQueryInput9Case0Input: {Name: "QueryInput9Case0Input", Kind: wire.Structure, Type: wire.StructureOf[QueryInput9Case0Input](), Members: []wire.Member{
-		{Name: "BlobArg", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "BlobArg", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeQueryOutput0Case0Output: {Name: "QueryOutput0Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput0Case0Output](), Members: []wire.Member{
-		{Name: "Str", Ref: wire.Ref{At: shapeString}},
-		{Name: "Num", Ref: wire.Ref{At: shapeInteger, Wire: "FooNum"}},
-		{Name: "FalseBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "TrueBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Float", Ref: wire.Ref{At: shapeFloat}},
-		{Name: "Double", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "Long", Ref: wire.Ref{At: shapeLong}},
-		{Name: "Char", Ref: wire.Ref{At: shapeCharacter}},
-		{Name: "Timestamp", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "Str", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Num", Ref: wire.Ref{At: shapePlainInteger, Wire: "FooNum"}},
+		{Name: "FalseBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "TrueBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Float", Ref: wire.Ref{At: shapePlainFloat}},
+		{Name: "Double", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "Long", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "Char", Ref: wire.Ref{At: shapePlainCharacter}},
+		{Name: "Timestamp", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeQueryOutput10Case0Output: {Name: "QueryOutput10Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput10Case0Output](), Members: []wire.Member{
 		{Name: "Map", Ref: wire.Ref{At: shapeQueryOutput10StringMap}},
 	}},
-	shapeQueryOutput10StringMap: {Name: "QueryOutput10StringMap", Kind: wire.Map, Type: wire.MapOf[QueryOutput10StructType](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeQueryOutput10StructType}},
+	shapeQueryOutput10StringMap: {Name: "QueryOutput10StringMap", Kind: wire.Map, Type: wire.MapOf[QueryOutput10StructType](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeQueryOutput10StructType}},
 	shapeQueryOutput10StructType: {Name: "QueryOutput10StructType", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput10StructType](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeString}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryOutput11Case0Output: {Name: "QueryOutput11Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput11Case0Output](), Members: []wire.Member{
 		{Name: "Map", Ref: wire.Ref{At: shapeQueryOutput11StringMap, Flat: true}},
 	}},
-	shapeQueryOutput11StringMap: {Name: "QueryOutput11StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeQueryOutput11StringMap: {Name: "QueryOutput11StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeQueryOutput12Case0Output: {Name: "QueryOutput12Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput12Case0Output](), Members: []wire.Member{
 		{Name: "Map", Ref: wire.Ref{At: shapeQueryOutput12StringMap, Wire: "Attribute"}},
 	}},
-	shapeQueryOutput12StringMap: {Name: "QueryOutput12StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString, Wire: "Name"}, Elem: wire.Ref{At: shapeString, Wire: "Value"}, Flat: true},
-	shapeQueryOutput13MapType:   {Name: "QueryOutput13MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString, Wire: "foo"}, Elem: wire.Ref{At: shapeString, Wire: "bar"}, Flat: true},
+	shapeQueryOutput12StringMap: {Name: "QueryOutput12StringMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString, Wire: "Name"}, Elem: wire.Ref{At: shapePlainString, Wire: "Value"}, Flat: true},
+	shapeQueryOutput13MapType:   {Name: "QueryOutput13MapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString, Wire: "foo"}, Elem: wire.Ref{At: shapePlainString, Wire: "bar"}, Flat: true},
 	shapeQueryOutput13Case0Output: {Name: "QueryOutput13Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput13Case0Output](), Members: []wire.Member{
 		{Name: "Map", Ref: wire.Ref{At: shapeQueryOutput13MapType}},
 	}},
 	shapeQueryOutput14Case0Output: {Name: "QueryOutput14Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput14Case0Output](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryOutput15Case0Output: {Name: "QueryOutput15Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput15Case0Output](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.RFC822}},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.RFC822}},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeQueryOutput15TimestampFormatType}},
 		{Name: "StructMember", Ref: wire.Ref{At: shapeQueryOutput15TimeContainer}},
 	}},
 	shapeQueryOutput15TimeContainer: {Name: "QueryOutput15TimeContainer", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput15TimeContainer](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "bar", Ref: wire.Ref{At: shapeQueryOutput15TimestampFormatType}},
 	}},
 	shapeQueryOutput15TimestampFormatType: {Name: "QueryOutput15TimestampFormatType", Kind: wire.Timestamp, Format: wire.UnixSeconds},
@@ -3142,25 +3144,25 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ListEnums", Ref: wire.Ref{At: shapeQueryOutput16EC2EnumList}},
 	}},
 	shapeQueryOutput1Case0Output: {Name: "QueryOutput1Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput1Case0Output](), Members: []wire.Member{
-		{Name: "Str", Ref: wire.Ref{At: shapeString}},
-		{Name: "Num", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Str", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Num", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeQueryOutput2Case0Output: {Name: "QueryOutput2Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput2Case0Output](), Members: []wire.Member{
-		{Name: "Blob", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "Blob", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
-	shapeQueryOutput3ListShape: {Name: "QueryOutput3ListShape", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeQueryOutput3ListShape: {Name: "QueryOutput3ListShape", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeQueryOutput3Case0Output: {Name: "QueryOutput3Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput3Case0Output](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeQueryOutput3ListShape}},
 	}},
-	shapeQueryOutput4ListShape: {Name: "QueryOutput4ListShape", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Wire: "item"}},
+	shapeQueryOutput4ListShape: {Name: "QueryOutput4ListShape", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Wire: "item"}},
 	shapeQueryOutput4Case0Output: {Name: "QueryOutput4Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput4Case0Output](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeQueryOutput4ListShape}},
 	}},
-	shapeQueryOutput5ListType: {Name: "QueryOutput5ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Flat: true},
+	shapeQueryOutput5ListType: {Name: "QueryOutput5ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Flat: true},
 	shapeQueryOutput5Case0Output: {Name: "QueryOutput5Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput5Case0Output](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeQueryOutput5ListType}},
 	}},
-	shapeQueryOutput6ListType: {Name: "QueryOutput6ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Flat: true},
+	shapeQueryOutput6ListType: {Name: "QueryOutput6ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Flat: true},
 	shapeQueryOutput6Case0Output: {Name: "QueryOutput6Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput6Case0Output](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeQueryOutput6ListType}},
 	}},
@@ -3169,62 +3171,62 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "List", Ref: wire.Ref{At: shapeQueryOutput7ListOfStructs}},
 	}},
 	shapeQueryOutput7StructureShape: {Name: "QueryOutput7StructureShape", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput7StructureShape](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
-		{Name: "Bar", Ref: wire.Ref{At: shapeString}},
-		{Name: "Baz", Ref: wire.Ref{At: shapeString}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Bar", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Baz", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryOutput8ListOfStructs: {Name: "QueryOutput8ListOfStructs", Kind: wire.List, Type: wire.ListOf[QueryOutput8StructureShape](), Elem: wire.Ref{At: shapeQueryOutput8StructureShape}, Flat: true},
 	shapeQueryOutput8Case0Output: {Name: "QueryOutput8Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput8Case0Output](), Members: []wire.Member{
 		{Name: "List", Ref: wire.Ref{At: shapeQueryOutput8ListOfStructs}},
 	}},
 	shapeQueryOutput8StructureShape: {Name: "QueryOutput8StructureShape", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput8StructureShape](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
-		{Name: "Bar", Ref: wire.Ref{At: shapeString}},
-		{Name: "Baz", Ref: wire.Ref{At: shapeString}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Bar", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Baz", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeQueryOutput9ListType: {Name: "QueryOutput9ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Wire: "NamedList"}, Flat: true},
+	shapeQueryOutput9ListType: {Name: "QueryOutput9ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Wire: "NamedList"}, Flat: true},
 	shapeQueryOutput9Case0Output: {Name: "QueryOutput9Case0Output", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput9Case0Output](), Members: []wire.Member{
 		{Name: "List", Ref: wire.Ref{At: shapeQueryOutput9ListType}},
 	}},
 	shapeRestInput10Case0Input: {Name: "RestInput10Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput10Case0Input](), Payload: "body", Members: []wire.Member{
-		{Name: "vaultName", Ref: wire.Ref{At: shapeString, Wire: "vaultName"}, Required: true, In: wire.InPath},
-		{Name: "checksum", Ref: wire.Ref{At: shapeString, Wire: "x-amz-sha256-tree-hash"}, In: wire.InHeader},
-		{Name: "body", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "vaultName", Ref: wire.Ref{At: shapePlainString, Wire: "vaultName"}, Required: true, In: wire.InPath},
+		{Name: "checksum", Ref: wire.Ref{At: shapePlainString, Wire: "x-amz-sha256-tree-hash"}, In: wire.InHeader},
+		{Name: "body", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeRestInput11Case0Input: {Name: "RestInput11Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput11Case0Input](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString, Wire: "Foo"}, Required: true, In: wire.InPath},
-		{Name: "Bar", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString, Wire: "Foo"}, Required: true, In: wire.InPath},
+		{Name: "Bar", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeRestInput12InputShape: {Name: "RestInput12InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput12InputShape](), Payload: "foo", Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeRestInput13FooShape: {Name: "RestInput13FooShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput13FooShape](), Members: []wire.Member{
-		{Name: "baz", Ref: wire.Ref{At: shapeString}},
+		{Name: "baz", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput13InputShape: {Name: "RestInput13InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput13InputShape](), Payload: "foo", Members: []wire.Member{
 		{Name: "foo", Ref: wire.Ref{At: shapeRestInput13FooShape}},
 	}},
 	shapeRestInput14InputShape: {Name: "RestInput14InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput14InputShape](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeString, Wire: "param-name"}, In: wire.InQuery},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainString, Wire: "param-name"}, In: wire.InQuery},
 	}},
 	shapeRestInput15InputShape: {Name: "RestInput15InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput15InputShape](), Members: []wire.Member{
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeRestInput15RecursiveStructType}},
 	}},
 	shapeRestInput15RecursiveListType: {Name: "RestInput15RecursiveListType", Kind: wire.List, Type: wire.ListOf[RestInput15RecursiveStructType](), Elem: wire.Ref{At: shapeRestInput15RecursiveStructType}},
-	shapeRestInput15RecursiveMapType:  {Name: "RestInput15RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[RestInput15RecursiveStructType](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeRestInput15RecursiveStructType}},
+	shapeRestInput15RecursiveMapType:  {Name: "RestInput15RecursiveMapType", Kind: wire.Map, Type: wire.MapOf[RestInput15RecursiveStructType](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeRestInput15RecursiveStructType}},
 	shapeRestInput15RecursiveStructType: {Name: "RestInput15RecursiveStructType", Kind: wire.Structure, Type: wire.StructureOf[RestInput15RecursiveStructType](), Members: []wire.Member{
-		{Name: "NoRecurse", Ref: wire.Ref{At: shapeString}},
+		{Name: "NoRecurse", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "RecursiveStruct", Ref: wire.Ref{At: shapeRestInput15RecursiveStructType}},
 		{Name: "RecursiveList", Ref: wire.Ref{At: shapeRestInput15RecursiveListType}},
 		{Name: "RecursiveMap", Ref: wire.Ref{At: shapeRestInput15RecursiveMapType}},
 	}},
 	shapeRestInput16Case0Input: {Name: "RestInput16Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput16Case0Input](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeArgInHeader", Ref: wire.Ref{At: shapeTimestamp, Wire: "x-amz-timearg"}, In: wire.InHeader},
-		{Name: "TimeArgInQuery", Ref: wire.Ref{At: shapeTimestamp, Wire: "TimeQuery"}, In: wire.InQuery},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.ISO8601}},
-		{Name: "TimeCustomInHeader", Ref: wire.Ref{At: shapeTimestamp, Wire: "x-amz-timecustom-header", Format: wire.UnixSeconds}, In: wire.InHeader},
-		{Name: "TimeCustomInQuery", Ref: wire.Ref{At: shapeTimestamp, Wire: "TimeCustomQuery", Format: wire.UnixSeconds}, In: wire.InQuery},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeArgInHeader", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "x-amz-timearg"}, In: wire.InHeader},
+		{Name: "TimeArgInQuery", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "TimeQuery"}, In: wire.InQuery},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.ISO8601}},
+		{Name: "TimeCustomInHeader", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "x-amz-timecustom-header", Format: wire.UnixSeconds}, In: wire.InHeader},
+		{Name: "TimeCustomInQuery", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "TimeCustomQuery", Format: wire.UnixSeconds}, In: wire.InQuery},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeRestInput16TimestampFormatRfcType}},
 		{Name: "TimeFormatInHeader", Ref: wire.Ref{At: shapeRestInput16TimestampFormatUnixType, Wire: "x-amz-timeformat-header"}, In: wire.InHeader},
 		{Name: "TimeFormatInQuery", Ref: wire.Ref{At: shapeRestInput16TimestampFormatUnixType, Wire: "TimeFormatQuery"}, In: wire.InQuery},
@@ -3232,27 +3234,27 @@ var shapes = wire.Link([]wire.Shape{
 	shapeRestInput16TimestampFormatRfcType:  {Name: "RestInput16TimestampFormatRfcType", Kind: wire.Timestamp, Format: wire.RFC822},
 	shapeRestInput16TimestampFormatUnixType: {Name: "RestInput16TimestampFormatUnixType", Kind: wire.Timestamp, Format: wire.UnixSeconds},
 	shapeRestInput17Case0Input: {Name: "RestInput17Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput17Case0Input](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp, Wire: "timestamp_location"}},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "timestamp_location"}},
 	}},
 	shapeRestInput18Case0Input: {Name: "RestInput18Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput18Case0Input](), Payload: "foo", Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeString}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput19InputShape: {Name: "RestInput19InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput19InputShape](), Members: []wire.Member{
-		{Name: "Token", Ref: wire.Ref{At: shapeString}},
+		{Name: "Token", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput1Case0Input: {Name: "RestInput1Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput1Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString}, In: wire.InPath},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString}, In: wire.InPath},
 	}},
 	shapeRestInput20BodyStructure: {Name: "RestInput20BodyStructure", Kind: wire.Structure, Type: wire.StructureOf[RestInput20BodyStructure](), Members: []wire.Member{
-		{Name: "BodyField", Ref: wire.Ref{At: shapeString}, JSONValue: true},
+		{Name: "BodyField", Ref: wire.Ref{At: shapePlainString}, JSONValue: true},
 		{Name: "BodyListField", Ref: wire.Ref{At: shapeRestInput20ListType}},
 	}},
 	shapeRestInput20InputShape: {Name: "RestInput20InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput20InputShape](), Payload: "Body", Members: []wire.Member{
-		{Name: "HeaderField", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Foo"}, In: wire.InHeader, JSONValue: true},
-		{Name: "QueryField", Ref: wire.Ref{At: shapeString, Wire: "Bar"}, In: wire.InQuery, JSONValue: true},
+		{Name: "HeaderField", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Foo"}, In: wire.InHeader, JSONValue: true},
+		{Name: "QueryField", Ref: wire.Ref{At: shapePlainString, Wire: "Bar"}, In: wire.InQuery, JSONValue: true},
 		{Name: "Body", Ref: wire.Ref{At: shapeRestInput20BodyStructure}},
 	}},
-	shapeRestInput20ListType: {Name: "RestInput20ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeRestInput20ListType: {Name: "RestInput20ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeRestInput21EnumList: {Name: "RestInput21EnumList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeRestInput21EnumType}},
 	shapeRestInput21EnumType: {Name: "RestInput21EnumType", Kind: wire.String, Enum: []string{"foo", "bar", "0", "1"}},
 	shapeRestInput21InputShape: {Name: "RestInput21InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput21InputShape](), Members: []wire.Member{
@@ -3263,41 +3265,41 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "QueryListEnums", Ref: wire.Ref{At: shapeRestInput21EnumList, Wire: "List"}, In: wire.InQuery},
 	}},
 	shapeRestInput22Case1Input: {Name: "RestInput22Case1Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput22Case1Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput22Case0Input: {Name: "RestInput22Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput22Case0Input](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput23ComplexList: {Name: "RestInput23ComplexList", Kind: wire.List, Type: wire.ListOf[RestInput23Struct](), Elem: wire.Ref{At: shapeRestInput23Struct}},
 	shapeRestInput23InputShape: {Name: "RestInput23InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput23InputShape](), Members: []wire.Member{
 		{Name: "OneOf", Ref: wire.Ref{At: shapeRestInput23MyUnion}},
 	}},
 	shapeRestInput23MyUnion: {Name: "RestInput23MyUnion", Kind: wire.Structure, Type: wire.StructureOf[RestInput23MyUnion](), Union: true, Members: []wire.Member{
-		{Name: "a", Ref: wire.Ref{At: shapeString}},
-		{Name: "b", Ref: wire.Ref{At: shapeString}},
+		{Name: "a", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "b", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "c", Ref: wire.Ref{At: shapeRestInput23Struct}},
 		{Name: "d", Ref: wire.Ref{At: shapeRestInput23Struct}},
 		{Name: "e", Ref: wire.Ref{At: shapeRestInput23ComplexList}},
 	}},
 	shapeRestInput23Struct: {Name: "RestInput23Struct", Kind: wire.Structure, Type: wire.StructureOf[RestInput23Struct](), Members: []wire.Member{
-		{Name: "hello", Ref: wire.Ref{At: shapeString}},
+		{Name: "hello", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput24NoPayloadRequest: {Name: "RestInput24NoPayloadRequest", Kind: wire.Structure, Type: wire.StructureOf[RestInput24NoPayloadRequest](), Members: []wire.Member{
 		{Name: "testId", Ref: wire.Ref{At: shapeRestInput24TestId, Wire: "x-amz-test-id"}, In: wire.InHeader},
 	}},
 	shapeRestInput24PayloadConfig: {Name: "RestInput24PayloadConfig", Kind: wire.Structure, Type: wire.StructureOf[RestInput24PayloadConfig](), Members: []wire.Member{
-		{Name: "data", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "data", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeRestInput24TestBlobPayloadRequest: {Name: "RestInput24TestBlobPayloadRequest", Kind: wire.Structure, Type: wire.StructureOf[RestInput24TestBlobPayloadRequest](), Payload: "data", Members: []wire.Member{
-		{Name: "data", Ref: wire.Ref{At: shapeBlob}},
-		{Name: "contentType", Ref: wire.Ref{At: shapeString, Wire: "Content-Type"}, In: wire.InHeader},
+		{Name: "data", Ref: wire.Ref{At: shapePlainBlob}},
+		{Name: "contentType", Ref: wire.Ref{At: shapePlainString, Wire: "Content-Type"}, In: wire.InHeader},
 	}},
 	shapeRestInput24TestBodyRequest: {Name: "RestInput24TestBodyRequest", Kind: wire.Structure, Type: wire.StructureOf[RestInput24TestBodyRequest](), Members: []wire.Member{
 		{Name: "testConfig", Ref: wire.Ref{At: shapeRestInput24TestConfig}},
 		{Name: "testId", Ref: wire.Ref{At: shapeRestInput24TestId, Wire: "x-amz-test-id"}, In: wire.InHeader},
 	}},
 	shapeRestInput24TestConfig: {Name: "RestInput24TestConfig", Kind: wire.Structure, Type: wire.StructureOf[RestInput24TestConfig](), Members: []wire.Member{
-		{Name: "timeout", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "timeout", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeRestInput24TestId: {Name: "RestInput24TestId", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(8), Pattern: wire.Match(`t-[a-z0-9-]+`, `^(?:t-[a-z0-9-]+)$`)},
 	shapeRestInput24TestPayloadRequest: {Name: "RestInput24TestPayloadRequest", Kind: wire.Structure, Type: wire.StructureOf[RestInput24TestPayloadRequest](), Payload: "payloadConfig", Members: []wire.Member{
@@ -3305,82 +3307,82 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "testId", Ref: wire.Ref{At: shapeRestInput24TestId, Wire: "x-amz-test-id"}, In: wire.InHeader},
 	}},
 	shapeRestInput2Case0Input: {Name: "RestInput2Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput2Case0Input](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString, Wire: "PipelineId"}, In: wire.InPath},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString, Wire: "PipelineId"}, In: wire.InPath},
 	}},
 	shapeRestInput3Case0Input: {Name: "RestInput3Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput3Case0Input](), Members: []wire.Member{
 		{Name: "Items", Ref: wire.Ref{At: shapeRestInput3StringList, Wire: "item"}, In: wire.InQuery},
 	}},
-	shapeRestInput3StringList: {Name: "RestInput3StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeRestInput3StringList: {Name: "RestInput3StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeRestInput4Case0Input: {Name: "RestInput4Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput4Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString}, In: wire.InPath},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString}, In: wire.InPath},
 		{Name: "QueryDoc", Ref: wire.Ref{At: shapeRestInput4MapStringStringType}, In: wire.InQuery},
 	}},
-	shapeRestInput4MapStringStringType: {Name: "RestInput4MapStringStringType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeRestInput4MapStringStringType: {Name: "RestInput4MapStringStringType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeRestInput5Case0Input: {Name: "RestInput5Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput5Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString}, In: wire.InPath},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString}, In: wire.InPath},
 		{Name: "QueryDoc", Ref: wire.Ref{At: shapeRestInput5MapStringStringListType}, In: wire.InQuery},
 	}},
-	shapeRestInput5MapStringStringListType: {Name: "RestInput5MapStringStringListType", Kind: wire.Map, Type: wire.MapOf[[]string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeRestInput5StringListType}},
-	shapeRestInput5StringListType:          {Name: "RestInput5StringListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeRestInput5MapStringStringListType: {Name: "RestInput5MapStringStringListType", Kind: wire.Map, Type: wire.MapOf[[]string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeRestInput5StringListType}},
+	shapeRestInput5StringListType:          {Name: "RestInput5StringListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeRestInput6InputShape: {Name: "RestInput6InputShape", Kind: wire.Structure, Type: wire.StructureOf[RestInput6InputShape](), Members: []wire.Member{
-		{Name: "BoolQuery", Ref: wire.Ref{At: shapeBoolean, Wire: "bool-query"}, In: wire.InQuery},
+		{Name: "BoolQuery", Ref: wire.Ref{At: shapePlainBoolean, Wire: "bool-query"}, In: wire.InQuery},
 	}},
 	shapeRestInput7Case0Input: {Name: "RestInput7Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput7Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString, Wire: "PipelineId"}, In: wire.InPath},
-		{Name: "Ascending", Ref: wire.Ref{At: shapeString, Wire: "Ascending"}, In: wire.InQuery},
-		{Name: "PageToken", Ref: wire.Ref{At: shapeString, Wire: "PageToken"}, In: wire.InQuery},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString, Wire: "PipelineId"}, In: wire.InPath},
+		{Name: "Ascending", Ref: wire.Ref{At: shapePlainString, Wire: "Ascending"}, In: wire.InQuery},
+		{Name: "PageToken", Ref: wire.Ref{At: shapePlainString, Wire: "PageToken"}, In: wire.InQuery},
 	}},
 	shapeRestInput8Case0Input: {Name: "RestInput8Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput8Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString, Wire: "PipelineId"}, In: wire.InPath},
-		{Name: "Ascending", Ref: wire.Ref{At: shapeString, Wire: "Ascending"}, In: wire.InQuery},
-		{Name: "PageToken", Ref: wire.Ref{At: shapeString, Wire: "PageToken"}, In: wire.InQuery},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString, Wire: "PipelineId"}, In: wire.InPath},
+		{Name: "Ascending", Ref: wire.Ref{At: shapePlainString, Wire: "Ascending"}, In: wire.InQuery},
+		{Name: "PageToken", Ref: wire.Ref{At: shapePlainString, Wire: "PageToken"}, In: wire.InQuery},
 		{Name: "Config", Ref: wire.Ref{At: shapeRestInput8StructType}},
 	}},
 	shapeRestInput8StructType: {Name: "RestInput8StructType", Kind: wire.Structure, Type: wire.StructureOf[RestInput8StructType](), Members: []wire.Member{
-		{Name: "A", Ref: wire.Ref{At: shapeString}},
-		{Name: "B", Ref: wire.Ref{At: shapeString}},
+		{Name: "A", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "B", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestInput9Case0Input: {Name: "RestInput9Case0Input", Kind: wire.Structure, Type: wire.StructureOf[RestInput9Case0Input](), Members: []wire.Member{
-		{Name: "PipelineId", Ref: wire.Ref{At: shapeString, Wire: "PipelineId"}, In: wire.InPath},
-		{Name: "Ascending", Ref: wire.Ref{At: shapeString, Wire: "Ascending"}, In: wire.InQuery},
-		{Name: "Checksum", Ref: wire.Ref{At: shapeString, Wire: "x-amz-checksum"}, In: wire.InHeader},
-		{Name: "PageToken", Ref: wire.Ref{At: shapeString, Wire: "PageToken"}, In: wire.InQuery},
+		{Name: "PipelineId", Ref: wire.Ref{At: shapePlainString, Wire: "PipelineId"}, In: wire.InPath},
+		{Name: "Ascending", Ref: wire.Ref{At: shapePlainString, Wire: "Ascending"}, In: wire.InQuery},
+		{Name: "Checksum", Ref: wire.Ref{At: shapePlainString, Wire: "x-amz-checksum"}, In: wire.InHeader},
+		{Name: "PageToken", Ref: wire.Ref{At: shapePlainString, Wire: "PageToken"}, In: wire.InQuery},
 		{Name: "Config", Ref: wire.Ref{At: shapeRestInput9StructType}},
 	}},
 	shapeRestInput9StructType: {Name: "RestInput9StructType", Kind: wire.Structure, Type: wire.StructureOf[RestInput9StructType](), Members: []wire.Member{
-		{Name: "A", Ref: wire.Ref{At: shapeString}},
-		{Name: "B", Ref: wire.Ref{At: shapeString}},
+		{Name: "A", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "B", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestOutput0Case0Output: {Name: "RestOutput0Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput0Case0Output](), Members: []wire.Member{
-		{Name: "ImaHeader", Ref: wire.Ref{At: shapeString}, In: wire.InHeader},
-		{Name: "ImaHeaderLocation", Ref: wire.Ref{At: shapeString, Wire: "X-Foo"}, In: wire.InHeader},
-		{Name: "Status", Ref: wire.Ref{At: shapeInteger}, In: wire.InStatus},
-		{Name: "Str", Ref: wire.Ref{At: shapeString}},
-		{Name: "Num", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "FalseBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "TrueBool", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Float", Ref: wire.Ref{At: shapeFloat}},
-		{Name: "Double", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "Long", Ref: wire.Ref{At: shapeLong}},
-		{Name: "Char", Ref: wire.Ref{At: shapeCharacter}},
-		{Name: "Timestamp", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "BlobHeader", Ref: wire.Ref{At: shapeBlob}, In: wire.InHeader},
-		{Name: "Blob", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "ImaHeader", Ref: wire.Ref{At: shapePlainString}, In: wire.InHeader},
+		{Name: "ImaHeaderLocation", Ref: wire.Ref{At: shapePlainString, Wire: "X-Foo"}, In: wire.InHeader},
+		{Name: "Status", Ref: wire.Ref{At: shapePlainInteger}, In: wire.InStatus},
+		{Name: "Str", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Num", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "FalseBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "TrueBool", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Float", Ref: wire.Ref{At: shapePlainFloat}},
+		{Name: "Double", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "Long", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "Char", Ref: wire.Ref{At: shapePlainCharacter}},
+		{Name: "Timestamp", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "BlobHeader", Ref: wire.Ref{At: shapePlainBlob}, In: wire.InHeader},
+		{Name: "Blob", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeRestOutput10BodyStructure: {Name: "RestOutput10BodyStructure", Kind: wire.Structure, Type: wire.StructureOf[RestOutput10BodyStructure](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRestOutput10Case0Output: {Name: "RestOutput10Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput10Case0Output](), Payload: "Data", Members: []wire.Member{
-		{Name: "Header", Ref: wire.Ref{At: shapeString, Wire: "X-Foo"}, In: wire.InHeader},
+		{Name: "Header", Ref: wire.Ref{At: shapePlainString, Wire: "X-Foo"}, In: wire.InHeader},
 		{Name: "Data", Ref: wire.Ref{At: shapeRestOutput10BodyStructure}},
 	}},
 	shapeRestOutput11Case0Output: {Name: "RestOutput11Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput11Case0Output](), Payload: "Stream", Members: []wire.Member{
-		{Name: "Stream", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "Stream", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
-	shapeRestOutput12ListType: {Name: "RestOutput12ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeRestOutput12ListType: {Name: "RestOutput12ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeRestOutput12OutputShape: {Name: "RestOutput12OutputShape", Kind: wire.Structure, Type: wire.StructureOf[RestOutput12OutputShape](), Members: []wire.Member{
-		{Name: "HeaderField", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Foo"}, In: wire.InHeader, JSONValue: true},
-		{Name: "BodyField", Ref: wire.Ref{At: shapeString}, JSONValue: true},
+		{Name: "HeaderField", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Foo"}, In: wire.InHeader, JSONValue: true},
+		{Name: "BodyField", Ref: wire.Ref{At: shapePlainString}, JSONValue: true},
 		{Name: "BodyListField", Ref: wire.Ref{At: shapeRestOutput12ListType}},
 	}},
 	shapeRestOutput13EnumList: {Name: "RestOutput13EnumList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeRestOutput13RESTJSONEnumType}},
@@ -3391,27 +3393,27 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeRestOutput13RESTJSONEnumType: {Name: "RestOutput13RESTJSONEnumType", Kind: wire.String, Enum: []string{"foo", "bar", "0", "1"}},
 	shapeRestOutput1BlobContainer: {Name: "RestOutput1BlobContainer", Kind: wire.Structure, Type: wire.StructureOf[RestOutput1BlobContainer](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeRestOutput1Case0Output: {Name: "RestOutput1Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput1Case0Output](), Members: []wire.Member{
-		{Name: "BlobMember", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "BlobMember", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "StructMember", Ref: wire.Ref{At: shapeRestOutput1BlobContainer}},
 	}},
 	shapeRestOutput2Case0Output: {Name: "RestOutput2Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput2Case0Output](), Members: []wire.Member{
-		{Name: "TimeArg", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeArgInHeader", Ref: wire.Ref{At: shapeTimestamp, Wire: "x-amz-timearg"}, In: wire.InHeader},
-		{Name: "TimeCustom", Ref: wire.Ref{At: shapeTimestamp, Format: wire.RFC822}},
-		{Name: "TimeCustomInHeader", Ref: wire.Ref{At: shapeTimestamp, Wire: "x-amz-timecustom", Format: wire.UnixSeconds}, In: wire.InHeader},
+		{Name: "TimeArg", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeArgInHeader", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "x-amz-timearg"}, In: wire.InHeader},
+		{Name: "TimeCustom", Ref: wire.Ref{At: shapePlainTimestamp, Format: wire.RFC822}},
+		{Name: "TimeCustomInHeader", Ref: wire.Ref{At: shapePlainTimestamp, Wire: "x-amz-timecustom", Format: wire.UnixSeconds}, In: wire.InHeader},
 		{Name: "TimeFormat", Ref: wire.Ref{At: shapeRestOutput2TimestampFormatType}},
 		{Name: "TimeFormatInHeader", Ref: wire.Ref{At: shapeRestOutput2TimestampFormatType, Wire: "x-amz-timeformat"}, In: wire.InHeader},
 		{Name: "StructMember", Ref: wire.Ref{At: shapeRestOutput2TimeContainer}},
 	}},
 	shapeRestOutput2TimeContainer: {Name: "RestOutput2TimeContainer", Kind: wire.Structure, Type: wire.StructureOf[RestOutput2TimeContainer](), Members: []wire.Member{
-		{Name: "foo", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "foo", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "bar", Ref: wire.Ref{At: shapeRestOutput2TimestampFormatType}},
 	}},
 	shapeRestOutput2TimestampFormatType: {Name: "RestOutput2TimestampFormatType", Kind: wire.Timestamp, Format: wire.ISO8601},
-	shapeRestOutput3ListType:            {Name: "RestOutput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeRestOutput3ListType:            {Name: "RestOutput3ListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeRestOutput3Case0Output: {Name: "RestOutput3Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput3Case0Output](), Members: []wire.Member{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeRestOutput3ListType}},
 	}},
@@ -3420,27 +3422,25 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ListMember", Ref: wire.Ref{At: shapeRestOutput4ListType}},
 	}},
 	shapeRestOutput4SingleStruct: {Name: "RestOutput4SingleStruct", Kind: wire.Structure, Type: wire.StructureOf[RestOutput4SingleStruct](), Members: []wire.Member{
-		{Name: "Foo", Ref: wire.Ref{At: shapeString}},
+		{Name: "Foo", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeRestOutput5ListType: {Name: "RestOutput5ListType", Kind: wire.List, Type: wire.ListOf[int32](), Elem: wire.Ref{At: shapeInteger}},
-	shapeRestOutput5MapType:  {Name: "RestOutput5MapType", Kind: wire.Map, Type: wire.MapOf[[]int32](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeRestOutput5ListType}},
+	shapeRestOutput5ListType: {Name: "RestOutput5ListType", Kind: wire.List, Type: wire.ListOf[int32](), Elem: wire.Ref{At: shapePlainInteger}},
+	shapeRestOutput5MapType:  {Name: "RestOutput5MapType", Kind: wire.Map, Type: wire.MapOf[[]int32](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeRestOutput5ListType}},
 	shapeRestOutput5Case0Output: {Name: "RestOutput5Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput5Case0Output](), Members: []wire.Member{
 		{Name: "MapMember", Ref: wire.Ref{At: shapeRestOutput5MapType}},
 	}},
-	shapeRestOutput6MapType: {Name: "RestOutput6MapType", Kind: wire.Map, Type: wire.MapOf[time.Time](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeTimestamp}},
+	shapeRestOutput6MapType: {Name: "RestOutput6MapType", Kind: wire.Map, Type: wire.MapOf[time.Time](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainTimestamp}},
 	shapeRestOutput6Case0Output: {Name: "RestOutput6Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput6Case0Output](), Members: []wire.Member{
 		{Name: "MapMember", Ref: wire.Ref{At: shapeRestOutput6MapType}},
 	}},
 	shapeRestOutput7Case0Output: {Name: "RestOutput7Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput7Case0Output](), Members: []wire.Member{
-		{Name: "StrType", Ref: wire.Ref{At: shapeString}},
+		{Name: "StrType", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeRestOutput9HeaderMap: {Name: "RestOutput9HeaderMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeRestOutput9HeaderMap: {Name: "RestOutput9HeaderMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeRestOutput9Case0Output: {Name: "RestOutput9Case0Output", Kind: wire.Structure, Type: wire.StructureOf[RestOutput9Case0Output](), Members: []wire.Member{
 		{Name: "AllHeaders", Ref: wire.Ref{At: shapeRestOutput9HeaderMap}, In: wire.InHeaders},
 		{Name: "PrefixedHeaders", Ref: wire.Ref{At: shapeRestOutput9HeaderMap, Wire: "X-"}, In: wire.InHeaders},
 	}},
-	shapeString:                  {Name: "String", Kind: wire.String},
-	shapeTimestamp:               {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeJsonInput0Case0Output:   {Name: "JsonInput0Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonInput0Case0Output](), Nothing: true},
 	shapeJsonInput1Case0Output:   {Name: "JsonInput1Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonInput1Case0Output](), Nothing: true},
 	shapeJsonInput2Case0Output:   {Name: "JsonInput2Case0Output", Kind: wire.Structure, Type: wire.StructureOf[JsonInput2Case0Output](), Nothing: true},

@@ -307,28 +307,48 @@ func xmlMap(b []byte, r *Ref, name string, p unsafe.Pointer) []byte {
 func xmlTag(b []byte, name string) []byte { return append(append(append(b, '<'), name...), '>') }
 func xmlEnd(b []byte, name string) []byte { return append(append(append(b, "</"...), name...), '>') }
 
+// plainXML marks the ASCII characters that stand for themselves in XML text.
+var plainXML = func() (plain [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		plain[c] = c != '&' && c != '<' && c != '>' && c != '"' && c != 0x7F
+	}
+	plain['\t'], plain['\n'] = true, true
+	return plain
+}()
+
 // appendXML appends text with what XML would misread escaped, and what it cannot
 // hold at all replaced by U+FFFD.
 func appendXML(b []byte, s string) []byte {
-	for i, r := range s {
-		switch {
-		case r == '&':
-			b = append(b, "&amp;"...)
-		case r == '<':
-			b = append(b, "&lt;"...)
-		case r == '>':
-			b = append(b, "&gt;"...)
-		case r == '"':
-			b = append(b, "&quot;"...)
-		case r == '\r':
-			b = append(b, "&#xD;"...)
-		case r < 0x20 && r != '\t' && r != '\n', r == 0xFFFE, r == 0xFFFF:
-			b = utf8.AppendRune(b, utf8.RuneError)
-		case r < utf8.RuneSelf:
-			b = append(b, s[i])
-		default:
-			b = utf8.AppendRune(b, r)
+	for s != "" {
+		n := 0
+		for n < len(s) && plainXML[s[n]] {
+			n++
 		}
+		b = append(b, s[:n]...)
+		if s = s[n:]; s == "" {
+			break
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		b = appendXMLRune(b, r)
+		s = s[size:]
 	}
 	return b
+}
+
+func appendXMLRune(b []byte, r rune) []byte {
+	switch {
+	case r == '&':
+		return append(b, "&amp;"...)
+	case r == '<':
+		return append(b, "&lt;"...)
+	case r == '>':
+		return append(b, "&gt;"...)
+	case r == '"':
+		return append(b, "&quot;"...)
+	case r == '\r':
+		return append(b, "&#xD;"...)
+	case r < 0x20, r == 0xFFFE, r == 0xFFFF:
+		r = utf8.RuneError
+	}
+	return utf8.AppendRune(b, r)
 }

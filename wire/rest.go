@@ -56,7 +56,7 @@ func decodeRESTBody(s *Shape, v unsafe.Pointer, body []byte, t *trail) (seen uin
 	if s.Payload == "" {
 		return decodeJSON(s, v, body, t)
 	}
-	m := s.named(s.Payload)
+	m := s.Member(s.Payload)
 	if len(body) == 0 {
 		return 0, nil
 	}
@@ -247,7 +247,7 @@ func encodeREST(h http.Header, buf *buffer, op *Operation, v unsafe.Pointer) int
 
 // encodePayload writes the one member that is the body.
 func encodePayload(h http.Header, buf *buffer, s *Shape, v unsafe.Pointer) {
-	m := s.named(s.Payload)
+	m := s.Member(s.Payload)
 	p := m.at(v)
 	if p == nil {
 		return

@@ -209,8 +209,8 @@ func (s *Shape) member(name []byte) *Member {
 	return nil
 }
 
-// named finds a member by its name in the model.
-func (s *Shape) named(name string) *Member {
+// Member finds a member by its name in the model, or returns nil.
+func (s *Shape) Member(name string) *Member {
 	for i := range s.Members {
 		if s.Members[i].Name == name {
 			return &s.Members[i]

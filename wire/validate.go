@@ -136,7 +136,7 @@ func (t *trail) checkMembers(s *Shape, p unsafe.Pointer) {
 			continue
 		}
 		f := m.at(p)
-		if f == nil && !required {
+		if f == nil && !required || t.noted(m, f) {
 			continue
 		}
 		t.enter(step{member: m})
@@ -147,6 +147,22 @@ func (t *trail) checkMembers(s *Shape, p unsafe.Pointer) {
 		}
 		t.leave()
 	}
+}
+
+// noted reports a member whose absence was complained about already: a plain field left zero.
+func (t *trail) noted(m *Member, f unsafe.Pointer) bool {
+	if len(t.missing) == 0 || !m.Required || m.pointer || f == nil {
+		return false
+	}
+	switch m.Shape.Kind {
+	case String:
+		return *(*string)(f) == ""
+	case Integer:
+		return *(*int32)(f) == 0
+	case Long:
+		return *(*int64)(f) == 0
+	}
+	return false
 }
 
 // checkElements words a broken simple element as AWS does, once for the whole list.

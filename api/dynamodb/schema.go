@@ -56,7 +56,6 @@ const (
 	shapeBilledSizeBytes
 	shapeBillingMode
 	shapeBillingModeSummary
-	shapeBoolean
 	shapeCancellationReason
 	shapeCancellationReasonList
 	shapeCapacity
@@ -131,7 +130,6 @@ const (
 	shapeDescribeTimeToLiveInput
 	shapeDescribeTimeToLiveOutput
 	shapeDestinationStatus
-	shapeDouble
 	shapeEnableKinesisStreamingConfiguration
 	shapeEndpoint
 	shapeEndpoints
@@ -193,7 +191,6 @@ const (
 	shapeInputCompressionType
 	shapeInputFormat
 	shapeInputFormatOptions
-	shapeInteger
 	shapeItemCollectionKeyAttributeMap
 	shapeItemCollectionMetrics
 	shapeItemCollectionMetricsMultiple
@@ -239,7 +236,6 @@ const (
 	shapeLocalSecondaryIndexInfo
 	shapeLocalSecondaryIndexList
 	shapeLocalSecondaryIndexes
-	shapeLong
 	shapeNonKeyAttributeName
 	shapeNonKeyAttributeNameList
 	shapeNonNegativeLongObject
@@ -251,6 +247,12 @@ const (
 	shapePartiQLBatchResponse
 	shapePartiQLNextToken
 	shapePartiQLStatement
+	shapePlainBoolean
+	shapePlainDouble
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
+	shapePlainTimestamp
 	shapePointInTimeRecoveryDescription
 	shapePointInTimeRecoverySpecification
 	shapePointInTimeRecoveryStatus
@@ -335,7 +337,6 @@ const (
 	shapeStreamArn
 	shapeStreamSpecification
 	shapeStreamViewType
-	shapeString
 	shapeTableArn
 	shapeTableAutoScalingDescription
 	shapeTableClass
@@ -357,7 +358,6 @@ const (
 	shapeTimeToLiveDescription
 	shapeTimeToLiveSpecification
 	shapeTimeToLiveStatus
-	shapeTimestamp
 	shapeTransactGetItem
 	shapeTransactGetItemList
 	shapeTransactGetItemsInput
@@ -401,8 +401,8 @@ const (
 var shapes = wire.Link([]wire.Shape{
 	shapeApproximateCreationDateTimePrecision: {Name: "ApproximateCreationDateTimePrecision", Kind: wire.String, Enum: []string{"MILLISECOND", "MICROSECOND"}},
 	shapeArchivalSummary: {Name: "ArchivalSummary", Kind: wire.Structure, Type: wire.StructureOf[ArchivalSummary](), Members: []wire.Member{
-		{Name: "ArchivalDateTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ArchivalReason", Ref: wire.Ref{At: shapeString}},
+		{Name: "ArchivalDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ArchivalReason", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ArchivalBackupArn", Ref: wire.Ref{At: shapeBackupArn}},
 	}},
 	shapeAttributeAction: {Name: "AttributeAction", Kind: wire.String, Enum: []string{"ADD", "PUT", "DELETE"}},
@@ -435,28 +435,28 @@ var shapes = wire.Link([]wire.Shape{
 	shapeAutoScalingSettingsDescription: {Name: "AutoScalingSettingsDescription", Kind: wire.Structure, Type: wire.StructureOf[AutoScalingSettingsDescription](), Members: []wire.Member{
 		{Name: "MinimumUnits", Ref: wire.Ref{At: shapePositiveLongObject}},
 		{Name: "MaximumUnits", Ref: wire.Ref{At: shapePositiveLongObject}},
-		{Name: "AutoScalingDisabled", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "AutoScalingRoleArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "AutoScalingDisabled", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "AutoScalingRoleArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ScalingPolicies", Ref: wire.Ref{At: shapeAutoScalingPolicyDescriptionList}},
 	}},
 	shapeAutoScalingSettingsUpdate: {Name: "AutoScalingSettingsUpdate", Kind: wire.Structure, Type: wire.StructureOf[AutoScalingSettingsUpdate](), Members: []wire.Member{
 		{Name: "MinimumUnits", Ref: wire.Ref{At: shapePositiveLongObject}},
 		{Name: "MaximumUnits", Ref: wire.Ref{At: shapePositiveLongObject}},
-		{Name: "AutoScalingDisabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AutoScalingDisabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "AutoScalingRoleArn", Ref: wire.Ref{At: shapeAutoScalingRoleArn}},
 		{Name: "ScalingPolicyUpdate", Ref: wire.Ref{At: shapeAutoScalingPolicyUpdate}},
 	}},
 	shapeAutoScalingTargetTrackingScalingPolicyConfigurationDescription: {Name: "AutoScalingTargetTrackingScalingPolicyConfigurationDescription", Kind: wire.Structure, Type: wire.StructureOf[AutoScalingTargetTrackingScalingPolicyConfigurationDescription](), Members: []wire.Member{
-		{Name: "DisableScaleIn", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "ScaleInCooldown", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ScaleOutCooldown", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "TargetValue", Ref: wire.Ref{At: shapeDouble}, Required: true},
+		{Name: "DisableScaleIn", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "ScaleInCooldown", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ScaleOutCooldown", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "TargetValue", Ref: wire.Ref{At: shapePlainDouble}, Required: true},
 	}},
 	shapeAutoScalingTargetTrackingScalingPolicyConfigurationUpdate: {Name: "AutoScalingTargetTrackingScalingPolicyConfigurationUpdate", Kind: wire.Structure, Type: wire.StructureOf[AutoScalingTargetTrackingScalingPolicyConfigurationUpdate](), Members: []wire.Member{
-		{Name: "DisableScaleIn", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "ScaleInCooldown", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ScaleOutCooldown", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "TargetValue", Ref: wire.Ref{At: shapeDouble}, Required: true},
+		{Name: "DisableScaleIn", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "ScaleInCooldown", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ScaleOutCooldown", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "TargetValue", Ref: wire.Ref{At: shapePlainDouble}, Required: true},
 	}},
 	shapeBackupArn: {Name: "BackupArn", Kind: wire.String, Min: wire.Bound(37), Max: wire.Bound(1024)},
 	shapeBackupDescription: {Name: "BackupDescription", Kind: wire.Structure, Type: wire.StructureOf[BackupDescription](), Members: []wire.Member{
@@ -470,8 +470,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "BackupSizeBytes", Ref: wire.Ref{At: shapeBackupSizeBytes}},
 		{Name: "BackupStatus", Ref: wire.Ref{At: shapeBackupStatus}, Required: true},
 		{Name: "BackupType", Ref: wire.Ref{At: shapeBackupType}, Required: true},
-		{Name: "BackupCreationDateTime", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "BackupExpiryDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "BackupCreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "BackupExpiryDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeBackupName:      {Name: "BackupName", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(255), Pattern: wire.Match(`[a-zA-Z0-9_.-]+`, `^(?:[a-zA-Z0-9_.-]+)$`)},
 	shapeBackupSizeBytes: {Name: "BackupSizeBytes", Kind: wire.Long, Min: wire.Bound(0)},
@@ -483,8 +483,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TableArn", Ref: wire.Ref{At: shapeTableArn}},
 		{Name: "BackupArn", Ref: wire.Ref{At: shapeBackupArn}},
 		{Name: "BackupName", Ref: wire.Ref{At: shapeBackupName}},
-		{Name: "BackupCreationDateTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "BackupExpiryDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "BackupCreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "BackupExpiryDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "BackupStatus", Ref: wire.Ref{At: shapeBackupStatus}},
 		{Name: "BackupType", Ref: wire.Ref{At: shapeBackupType}},
 		{Name: "BackupSizeBytes", Ref: wire.Ref{At: shapeBackupSizeBytes}},
@@ -513,14 +513,14 @@ var shapes = wire.Link([]wire.Shape{
 	shapeBatchGetResponseMap: {Name: "BatchGetResponseMap", Kind: wire.Map, Type: wire.MapOf[[]attribute.Item](), Key: wire.Ref{At: shapeTableArn}, Elem: wire.Ref{At: shapeItemList}},
 	shapeBatchStatementError: {Name: "BatchStatementError", Kind: wire.Structure, Type: wire.StructureOf[BatchStatementError](), Members: []wire.Member{
 		{Name: "Code", Ref: wire.Ref{At: shapeBatchStatementErrorCodeEnum}},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Item", Ref: wire.Ref{At: shapeAttributeMap}},
 	}},
 	shapeBatchStatementErrorCodeEnum: {Name: "BatchStatementErrorCodeEnum", Kind: wire.String, Enum: []string{"ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded", "RequestLimitExceeded", "ValidationError", "ProvisionedThroughputExceeded", "TransactionConflict", "ThrottlingError", "InternalServerError", "ResourceNotFound", "AccessDenied", "DuplicateItem"}},
 	shapeBatchStatementRequest: {Name: "BatchStatementRequest", Kind: wire.Structure, Type: wire.StructureOf[BatchStatementRequest](), Members: []wire.Member{
 		{Name: "Statement", Ref: wire.Ref{At: shapePartiQLStatement}, Required: true},
 		{Name: "Parameters", Ref: wire.Ref{At: shapePreparedStatementParameters}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
 	}},
 	shapeBatchStatementResponse: {Name: "BatchStatementResponse", Kind: wire.Structure, Type: wire.StructureOf[BatchStatementResponse](), Members: []wire.Member{
@@ -543,19 +543,18 @@ var shapes = wire.Link([]wire.Shape{
 	shapeBillingMode:              {Name: "BillingMode", Kind: wire.String, Enum: []string{"PROVISIONED", "PAY_PER_REQUEST"}},
 	shapeBillingModeSummary: {Name: "BillingModeSummary", Kind: wire.Structure, Type: wire.StructureOf[BillingModeSummary](), Members: []wire.Member{
 		{Name: "BillingMode", Ref: wire.Ref{At: shapeBillingMode}},
-		{Name: "LastUpdateToPayPerRequestDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastUpdateToPayPerRequestDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
-	shapeBoolean: {Name: "Boolean", Kind: wire.Boolean},
 	shapeCancellationReason: {Name: "CancellationReason", Kind: wire.Structure, Type: wire.StructureOf[CancellationReason](), Members: []wire.Member{
 		{Name: "Item", Ref: wire.Ref{At: shapeAttributeMap}},
-		{Name: "Code", Ref: wire.Ref{At: shapeString}},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}},
+		{Name: "Code", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCancellationReasonList: {Name: "CancellationReasonList", Kind: wire.List, Type: wire.ListOf[CancellationReason](), Elem: wire.Ref{At: shapeCancellationReason}, Min: wire.Bound(1), Max: wire.Bound(100)},
 	shapeCapacity: {Name: "Capacity", Kind: wire.Structure, Type: wire.StructureOf[Capacity](), Members: []wire.Member{
-		{Name: "ReadCapacityUnits", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "CapacityUnits", Ref: wire.Ref{At: shapeDouble}},
+		{Name: "ReadCapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "CapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
 	}},
 	shapeClientRequestToken:    {Name: "ClientRequestToken", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(36)},
 	shapeClientToken:           {Name: "ClientToken", Kind: wire.String, Pattern: wire.Match(`^[^\$]+$`, `^(?:^[^\$]+$)$`)},
@@ -568,7 +567,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeConditionCheck: {Name: "ConditionCheck", Kind: wire.Structure, Type: wire.StructureOf[ConditionCheck](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -579,9 +578,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeConditionalOperator: {Name: "ConditionalOperator", Kind: wire.String, Enum: []string{"AND", "OR"}},
 	shapeConsumedCapacity: {Name: "ConsumedCapacity", Kind: wire.Structure, Type: wire.StructureOf[ConsumedCapacity](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}},
-		{Name: "CapacityUnits", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "ReadCapacityUnits", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapeDouble}},
+		{Name: "CapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "ReadCapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapePlainDouble}},
 		{Name: "Table", Ref: wire.Ref{At: shapeCapacity}},
 		{Name: "LocalSecondaryIndexes", Ref: wire.Ref{At: shapeSecondaryIndexesCapacityMap}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeSecondaryIndexesCapacityMap}},
@@ -625,11 +624,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "GlobalTableDescription", Ref: wire.Ref{At: shapeGlobalTableDescription}},
 	}},
 	shapeCreateReplicaAction: {Name: "CreateReplicaAction", Kind: wire.Structure, Type: wire.StructureOf[CreateReplicaAction](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeCreateReplicationGroupMemberAction: {Name: "CreateReplicationGroupMemberAction", Kind: wire.Structure, Type: wire.StructureOf[CreateReplicationGroupMemberAction](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ProvisionedThroughputOverride", Ref: wire.Ref{At: shapeProvisionedThroughputOverride}},
 		{Name: "OnDemandThroughputOverride", Ref: wire.Ref{At: shapeOnDemandThroughputOverride}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexList}},
@@ -647,8 +646,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SSESpecification", Ref: wire.Ref{At: shapeSSESpecification}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagList}},
 		{Name: "TableClass", Ref: wire.Ref{At: shapeTableClass}},
-		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "ResourcePolicy", Ref: wire.Ref{At: shapeString}},
+		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "ResourcePolicy", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
 		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
@@ -665,7 +664,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDelete: {Name: "Delete", Kind: wire.Structure, Type: wire.StructureOf[Delete](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -687,7 +686,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReturnValues", Ref: wire.Ref{At: shapeReturnValue}},
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
 		{Name: "ReturnItemCollectionMetrics", Ref: wire.Ref{At: shapeReturnItemCollectionMetrics}},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -698,10 +697,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ItemCollectionMetrics", Ref: wire.Ref{At: shapeItemCollectionMetrics}},
 	}},
 	shapeDeleteReplicaAction: {Name: "DeleteReplicaAction", Kind: wire.Structure, Type: wire.StructureOf[DeleteReplicaAction](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteReplicationGroupMemberAction: {Name: "DeleteReplicationGroupMemberAction", Kind: wire.Structure, Type: wire.StructureOf[DeleteReplicationGroupMemberAction](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteRequest: {Name: "DeleteRequest", Kind: wire.Structure, Type: wire.StructureOf[DeleteRequest](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
@@ -740,7 +739,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "IndexName", Ref: wire.Ref{At: shapeIndexName}},
 		{Name: "ContributorInsightsRuleList", Ref: wire.Ref{At: shapeContributorInsightsRuleList}},
 		{Name: "ContributorInsightsStatus", Ref: wire.Ref{At: shapeContributorInsightsStatus}},
-		{Name: "LastUpdateDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastUpdateDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "FailureException", Ref: wire.Ref{At: shapeFailureException}},
 	}},
 	shapeDescribeEndpointsInput: {Name: "DescribeEndpointsInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEndpointsInput](), Members: []wire.Member{}},
@@ -805,20 +804,19 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TimeToLiveDescription", Ref: wire.Ref{At: shapeTimeToLiveDescription}},
 	}},
 	shapeDestinationStatus: {Name: "DestinationStatus", Kind: wire.String, Enum: []string{"ENABLING", "ACTIVE", "DISABLING", "DISABLED", "ENABLE_FAILED", "UPDATING"}},
-	shapeDouble:            {Name: "Double", Kind: wire.Double},
 	shapeEnableKinesisStreamingConfiguration: {Name: "EnableKinesisStreamingConfiguration", Kind: wire.Structure, Type: wire.StructureOf[EnableKinesisStreamingConfiguration](), Members: []wire.Member{
 		{Name: "ApproximateCreationDateTimePrecision", Ref: wire.Ref{At: shapeApproximateCreationDateTimePrecision}},
 	}},
 	shapeEndpoint: {Name: "Endpoint", Kind: wire.Structure, Type: wire.StructureOf[Endpoint](), Members: []wire.Member{
-		{Name: "Address", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "CachePeriodInMinutes", Ref: wire.Ref{At: shapeLong}, Required: true},
+		{Name: "Address", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "CachePeriodInMinutes", Ref: wire.Ref{At: shapePlainLong}, Required: true},
 	}},
 	shapeEndpoints:  {Name: "Endpoints", Kind: wire.List, Type: wire.ListOf[Endpoint](), Elem: wire.Ref{At: shapeEndpoint}},
 	shapeErrorCount: {Name: "ErrorCount", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeExecuteStatementInput: {Name: "ExecuteStatementInput", Kind: wire.Structure, Type: wire.StructureOf[ExecuteStatementInput](), Members: []wire.Member{
 		{Name: "Statement", Ref: wire.Ref{At: shapePartiQLStatement}, Required: true},
 		{Name: "Parameters", Ref: wire.Ref{At: shapePreparedStatementParameters}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "NextToken", Ref: wire.Ref{At: shapePartiQLNextToken}},
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
 		{Name: "Limit", Ref: wire.Ref{At: shapePositiveIntegerObject}},
@@ -842,7 +840,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeExpectedAttributeMap: {Name: "ExpectedAttributeMap", Kind: wire.Map, Type: wire.MapOf[ExpectedAttributeValue](), Key: wire.Ref{At: shapeAttributeName}, Elem: wire.Ref{At: shapeExpectedAttributeValue}},
 	shapeExpectedAttributeValue: {Name: "ExpectedAttributeValue", Kind: wire.Structure, Type: wire.StructureOf[ExpectedAttributeValue](), Members: []wire.Member{
 		{Name: "Value", Ref: wire.Ref{At: shapeAttributeValue}},
-		{Name: "Exists", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Exists", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "ComparisonOperator", Ref: wire.Ref{At: shapeComparisonOperator}},
 		{Name: "AttributeValueList", Ref: wire.Ref{At: shapeAttributeValueList}},
 	}},
@@ -850,20 +848,20 @@ var shapes = wire.Link([]wire.Shape{
 	shapeExportDescription: {Name: "ExportDescription", Kind: wire.Structure, Type: wire.StructureOf[ExportDescription](), Members: []wire.Member{
 		{Name: "ExportArn", Ref: wire.Ref{At: shapeExportArn}},
 		{Name: "ExportStatus", Ref: wire.Ref{At: shapeExportStatus}},
-		{Name: "StartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EndTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ExportManifest", Ref: wire.Ref{At: shapeString}},
+		{Name: "StartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ExportManifest", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "TableArn", Ref: wire.Ref{At: shapeTableArn}},
 		{Name: "TableId", Ref: wire.Ref{At: shapeTableId}},
-		{Name: "ExportTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ExportTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ClientToken", Ref: wire.Ref{At: shapeClientToken}},
 		{Name: "S3Bucket", Ref: wire.Ref{At: shapeS3Bucket}},
 		{Name: "S3BucketOwner", Ref: wire.Ref{At: shapeS3BucketOwner}},
 		{Name: "S3Prefix", Ref: wire.Ref{At: shapeS3Prefix}},
 		{Name: "S3SseAlgorithm", Ref: wire.Ref{At: shapeS3SseAlgorithm}},
 		{Name: "S3SseKmsKeyId", Ref: wire.Ref{At: shapeS3SseKmsKeyId}},
-		{Name: "FailureCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "FailureMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "FailureCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "FailureMessage", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExportFormat", Ref: wire.Ref{At: shapeExportFormat}},
 		{Name: "BilledSizeBytes", Ref: wire.Ref{At: shapeBilledSizeBytes}},
 		{Name: "ItemCount", Ref: wire.Ref{At: shapeItemCount}},
@@ -880,7 +878,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeExportTableToPointInTimeInput: {Name: "ExportTableToPointInTimeInput", Kind: wire.Structure, Type: wire.StructureOf[ExportTableToPointInTimeInput](), Members: []wire.Member{
 		{Name: "TableArn", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ExportTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ExportTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ClientToken", Ref: wire.Ref{At: shapeClientToken}},
 		{Name: "S3Bucket", Ref: wire.Ref{At: shapeS3Bucket}, Required: true},
 		{Name: "S3BucketOwner", Ref: wire.Ref{At: shapeS3BucketOwner}},
@@ -896,26 +894,26 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeExportType:                  {Name: "ExportType", Kind: wire.String, Enum: []string{"FULL_EXPORT", "INCREMENTAL_EXPORT"}},
 	shapeExportViewType:              {Name: "ExportViewType", Kind: wire.String, Enum: []string{"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}},
-	shapeExpressionAttributeNameMap:  {Name: "ExpressionAttributeNameMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeAttributeName}},
+	shapeExpressionAttributeNameMap:  {Name: "ExpressionAttributeNameMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapeAttributeName}},
 	shapeExpressionAttributeValueMap: {Name: "ExpressionAttributeValueMap", Kind: wire.Custom, Type: wire.CustomOf[attribute.Item]()},
 	shapeFailureException: {Name: "FailureException", Kind: wire.Structure, Type: wire.StructureOf[FailureException](), Members: []wire.Member{
-		{Name: "ExceptionName", Ref: wire.Ref{At: shapeString}},
-		{Name: "ExceptionDescription", Ref: wire.Ref{At: shapeString}},
+		{Name: "ExceptionName", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ExceptionDescription", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFilterConditionMap: {Name: "FilterConditionMap", Kind: wire.Map, Type: wire.MapOf[Condition](), Key: wire.Ref{At: shapeAttributeName}, Elem: wire.Ref{At: shapeCondition}},
 	shapeGet: {Name: "Get", Kind: wire.Structure, Type: wire.StructureOf[Get](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 	}},
 	shapeGetItemInput: {Name: "GetItemInput", Kind: wire.Structure, Type: wire.StructureOf[GetItemInput](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
 		{Name: "AttributesToGet", Ref: wire.Ref{At: shapeAttributeNameList}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
-		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 	}},
 	shapeGetItemOutput: {Name: "GetItemOutput", Kind: wire.Structure, Type: wire.StructureOf[GetItemOutput](), Members: []wire.Member{
@@ -926,7 +924,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ResourceArn", Ref: wire.Ref{At: shapeResourceArnString}, Required: true},
 	}},
 	shapeGetResourcePolicyOutput: {Name: "GetResourcePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetResourcePolicyOutput](), Members: []wire.Member{
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "RevisionId", Ref: wire.Ref{At: shapePolicyRevisionId}},
 	}},
 	shapeGlobalSecondaryIndex: {Name: "GlobalSecondaryIndex", Kind: wire.Structure, Type: wire.StructureOf[GlobalSecondaryIndex](), Members: []wire.Member{
@@ -947,11 +945,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "KeySchema", Ref: wire.Ref{At: shapeKeySchema}},
 		{Name: "Projection", Ref: wire.Ref{At: shapeProjection}},
 		{Name: "IndexStatus", Ref: wire.Ref{At: shapeIndexStatus}},
-		{Name: "Backfilling", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Backfilling", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughputDescription}},
-		{Name: "IndexSizeBytes", Ref: wire.Ref{At: shapeLong}},
-		{Name: "ItemCount", Ref: wire.Ref{At: shapeLong}},
-		{Name: "IndexArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "IndexSizeBytes", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "ItemCount", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "IndexArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
 		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeGlobalSecondaryIndexWarmThroughputDescription}},
 	}},
@@ -982,8 +980,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGlobalTableDescription: {Name: "GlobalTableDescription", Kind: wire.Structure, Type: wire.StructureOf[GlobalTableDescription](), Members: []wire.Member{
 		{Name: "ReplicationGroup", Ref: wire.Ref{At: shapeReplicaDescriptionList}},
-		{Name: "GlobalTableArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreationDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "GlobalTableArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "GlobalTableStatus", Ref: wire.Ref{At: shapeGlobalTableStatus}},
 		{Name: "GlobalTableName", Ref: wire.Ref{At: shapeTableName}},
 	}},
@@ -1005,8 +1003,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "S3BucketSource", Ref: wire.Ref{At: shapeS3BucketSource}},
 		{Name: "CloudWatchLogGroupArn", Ref: wire.Ref{At: shapeCloudWatchLogGroupArn}},
 		{Name: "InputFormat", Ref: wire.Ref{At: shapeInputFormat}},
-		{Name: "StartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EndTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "StartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeImportSummaryList: {Name: "ImportSummaryList", Kind: wire.List, Type: wire.ListOf[ImportSummary](), Elem: wire.Ref{At: shapeImportSummary}},
 	shapeImportTableDescription: {Name: "ImportTableDescription", Kind: wire.Structure, Type: wire.StructureOf[ImportTableDescription](), Members: []wire.Member{
@@ -1022,13 +1020,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "InputFormatOptions", Ref: wire.Ref{At: shapeInputFormatOptions}},
 		{Name: "InputCompressionType", Ref: wire.Ref{At: shapeInputCompressionType}},
 		{Name: "TableCreationParameters", Ref: wire.Ref{At: shapeTableCreationParameters}},
-		{Name: "StartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EndTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ProcessedSizeBytes", Ref: wire.Ref{At: shapeLong}},
+		{Name: "StartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ProcessedSizeBytes", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "ProcessedItemCount", Ref: wire.Ref{At: shapeProcessedItemCount}},
 		{Name: "ImportedItemCount", Ref: wire.Ref{At: shapeImportedItemCount}},
-		{Name: "FailureCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "FailureMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "FailureCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "FailureMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeImportTableInput: {Name: "ImportTableInput", Kind: wire.Structure, Type: wire.StructureOf[ImportTableInput](), Members: []wire.Member{
 		{Name: "ClientToken", Ref: wire.Ref{At: shapeClientToken}},
@@ -1043,8 +1041,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeImportedItemCount: {Name: "ImportedItemCount", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeIncrementalExportSpecification: {Name: "IncrementalExportSpecification", Kind: wire.Structure, Type: wire.StructureOf[IncrementalExportSpecification](), Members: []wire.Member{
-		{Name: "ExportFromTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ExportToTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ExportFromTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ExportToTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ExportViewType", Ref: wire.Ref{At: shapeExportViewType}},
 	}},
 	shapeIndexName:            {Name: "IndexName", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(255), Pattern: wire.Match(`[a-zA-Z0-9_.-]+`, `^(?:[a-zA-Z0-9_.-]+)$`)},
@@ -1054,7 +1052,6 @@ var shapes = wire.Link([]wire.Shape{
 	shapeInputFormatOptions: {Name: "InputFormatOptions", Kind: wire.Structure, Type: wire.StructureOf[InputFormatOptions](), Members: []wire.Member{
 		{Name: "Csv", Ref: wire.Ref{At: shapeCsvOptions}},
 	}},
-	shapeInteger:                       {Name: "Integer", Kind: wire.Integer},
 	shapeItemCollectionKeyAttributeMap: {Name: "ItemCollectionKeyAttributeMap", Kind: wire.Custom, Type: wire.CustomOf[attribute.Item]()},
 	shapeItemCollectionMetrics: {Name: "ItemCollectionMetrics", Kind: wire.Structure, Type: wire.StructureOf[ItemCollectionMetrics](), Members: []wire.Member{
 		{Name: "ItemCollectionKey", Ref: wire.Ref{At: shapeItemCollectionKeyAttributeMap}},
@@ -1062,7 +1059,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeItemCollectionMetricsMultiple:   {Name: "ItemCollectionMetricsMultiple", Kind: wire.List, Type: wire.ListOf[ItemCollectionMetrics](), Elem: wire.Ref{At: shapeItemCollectionMetrics}},
 	shapeItemCollectionMetricsPerTable:   {Name: "ItemCollectionMetricsPerTable", Kind: wire.Map, Type: wire.MapOf[[]ItemCollectionMetrics](), Key: wire.Ref{At: shapeTableArn}, Elem: wire.Ref{At: shapeItemCollectionMetricsMultiple}},
-	shapeItemCollectionSizeEstimateRange: {Name: "ItemCollectionSizeEstimateRange", Kind: wire.List, Type: wire.ListOf[float64](), Elem: wire.Ref{At: shapeDouble}},
+	shapeItemCollectionSizeEstimateRange: {Name: "ItemCollectionSizeEstimateRange", Kind: wire.List, Type: wire.ListOf[float64](), Elem: wire.Ref{At: shapePlainDouble}},
 	shapeItemCount:                       {Name: "ItemCount", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeItemList:                        {Name: "ItemList", Kind: wire.List, Type: wire.ListOf[attribute.Item](), Elem: wire.Ref{At: shapeAttributeMap}},
 	shapeItemResponse: {Name: "ItemResponse", Kind: wire.Structure, Type: wire.StructureOf[ItemResponse](), Members: []wire.Member{
@@ -1082,14 +1079,14 @@ var shapes = wire.Link([]wire.Shape{
 	shapeKeysAndAttributes: {Name: "KeysAndAttributes", Kind: wire.Structure, Type: wire.StructureOf[KeysAndAttributes](), Members: []wire.Member{
 		{Name: "Keys", Ref: wire.Ref{At: shapeKeyList}, Required: true},
 		{Name: "AttributesToGet", Ref: wire.Ref{At: shapeAttributeNameList}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 	}},
 	shapeKinesisDataStreamDestination: {Name: "KinesisDataStreamDestination", Kind: wire.Structure, Type: wire.StructureOf[KinesisDataStreamDestination](), Members: []wire.Member{
 		{Name: "StreamArn", Ref: wire.Ref{At: shapeStreamArn}},
 		{Name: "DestinationStatus", Ref: wire.Ref{At: shapeDestinationStatus}},
-		{Name: "DestinationStatusDescription", Ref: wire.Ref{At: shapeString}},
+		{Name: "DestinationStatusDescription", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ApproximateCreationDateTimePrecision", Ref: wire.Ref{At: shapeApproximateCreationDateTimePrecision}},
 	}},
 	shapeKinesisDataStreamDestinations: {Name: "KinesisDataStreamDestinations", Kind: wire.List, Type: wire.ListOf[KinesisDataStreamDestination](), Elem: wire.Ref{At: shapeKinesisDataStreamDestination}},
@@ -1107,8 +1104,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeListBackupsInput: {Name: "ListBackupsInput", Kind: wire.Structure, Type: wire.StructureOf[ListBackupsInput](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}},
 		{Name: "Limit", Ref: wire.Ref{At: shapeBackupsInputLimit}},
-		{Name: "TimeRangeLowerBound", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TimeRangeUpperBound", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "TimeRangeLowerBound", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TimeRangeUpperBound", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ExclusiveStartBackupArn", Ref: wire.Ref{At: shapeBackupArn}},
 		{Name: "BackupType", Ref: wire.Ref{At: shapeBackupTypeFilter}},
 	}},
@@ -1118,28 +1115,28 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListContributorInsightsInput: {Name: "ListContributorInsightsInput", Kind: wire.Structure, Type: wire.StructureOf[ListContributorInsightsInput](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MaxResults", Ref: wire.Ref{At: shapeListContributorInsightsLimit}},
 	}},
 	shapeListContributorInsightsLimit: {Name: "ListContributorInsightsLimit", Kind: wire.Integer, Max: wire.Bound(100)},
 	shapeListContributorInsightsOutput: {Name: "ListContributorInsightsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListContributorInsightsOutput](), Members: []wire.Member{
 		{Name: "ContributorInsightsSummaries", Ref: wire.Ref{At: shapeContributorInsightsSummaries}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListExportsInput: {Name: "ListExportsInput", Kind: wire.Structure, Type: wire.StructureOf[ListExportsInput](), Members: []wire.Member{
 		{Name: "TableArn", Ref: wire.Ref{At: shapeTableArn}},
 		{Name: "MaxResults", Ref: wire.Ref{At: shapeListExportsMaxLimit}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListExportsMaxLimit: {Name: "ListExportsMaxLimit", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(25)},
 	shapeListExportsOutput: {Name: "ListExportsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListExportsOutput](), Members: []wire.Member{
 		{Name: "ExportSummaries", Ref: wire.Ref{At: shapeExportSummaries}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListGlobalTablesInput: {Name: "ListGlobalTablesInput", Kind: wire.Structure, Type: wire.StructureOf[ListGlobalTablesInput](), Members: []wire.Member{
 		{Name: "ExclusiveStartGlobalTableName", Ref: wire.Ref{At: shapeTableName}},
 		{Name: "Limit", Ref: wire.Ref{At: shapePositiveIntegerObject}},
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListGlobalTablesOutput: {Name: "ListGlobalTablesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListGlobalTablesOutput](), Members: []wire.Member{
 		{Name: "GlobalTables", Ref: wire.Ref{At: shapeGlobalTableList}},
@@ -1166,11 +1163,11 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListTagsOfResourceInput: {Name: "ListTagsOfResourceInput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsOfResourceInput](), Members: []wire.Member{
 		{Name: "ResourceArn", Ref: wire.Ref{At: shapeResourceArnString}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListTagsOfResourceOutput: {Name: "ListTagsOfResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsOfResourceOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagList}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLocalSecondaryIndex: {Name: "LocalSecondaryIndex", Kind: wire.Structure, Type: wire.StructureOf[LocalSecondaryIndex](), Members: []wire.Member{
 		{Name: "IndexName", Ref: wire.Ref{At: shapeIndexName}, Required: true},
@@ -1181,9 +1178,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "IndexName", Ref: wire.Ref{At: shapeIndexName}},
 		{Name: "KeySchema", Ref: wire.Ref{At: shapeKeySchema}},
 		{Name: "Projection", Ref: wire.Ref{At: shapeProjection}},
-		{Name: "IndexSizeBytes", Ref: wire.Ref{At: shapeLong}},
-		{Name: "ItemCount", Ref: wire.Ref{At: shapeLong}},
-		{Name: "IndexArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "IndexSizeBytes", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "ItemCount", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "IndexArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLocalSecondaryIndexDescriptionList: {Name: "LocalSecondaryIndexDescriptionList", Kind: wire.List, Type: wire.ListOf[LocalSecondaryIndexDescription](), Elem: wire.Ref{At: shapeLocalSecondaryIndexDescription}},
 	shapeLocalSecondaryIndexInfo: {Name: "LocalSecondaryIndexInfo", Kind: wire.Structure, Type: wire.StructureOf[LocalSecondaryIndexInfo](), Members: []wire.Member{
@@ -1193,16 +1190,15 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeLocalSecondaryIndexList: {Name: "LocalSecondaryIndexList", Kind: wire.List, Type: wire.ListOf[LocalSecondaryIndex](), Elem: wire.Ref{At: shapeLocalSecondaryIndex}},
 	shapeLocalSecondaryIndexes:   {Name: "LocalSecondaryIndexes", Kind: wire.List, Type: wire.ListOf[LocalSecondaryIndexInfo](), Elem: wire.Ref{At: shapeLocalSecondaryIndexInfo}},
-	shapeLong:                    {Name: "Long", Kind: wire.Long},
 	shapeNonKeyAttributeName:     {Name: "NonKeyAttributeName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(255)},
 	shapeNonKeyAttributeNameList: {Name: "NonKeyAttributeNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeNonKeyAttributeName}, Min: wire.Bound(1), Max: wire.Bound(20)},
 	shapeNonNegativeLongObject:   {Name: "NonNegativeLongObject", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeOnDemandThroughput: {Name: "OnDemandThroughput", Kind: wire.Structure, Type: wire.StructureOf[OnDemandThroughput](), Members: []wire.Member{
-		{Name: "MaxReadRequestUnits", Ref: wire.Ref{At: shapeLong}},
-		{Name: "MaxWriteRequestUnits", Ref: wire.Ref{At: shapeLong}},
+		{Name: "MaxReadRequestUnits", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "MaxWriteRequestUnits", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeOnDemandThroughputOverride: {Name: "OnDemandThroughputOverride", Kind: wire.Structure, Type: wire.StructureOf[OnDemandThroughputOverride](), Members: []wire.Member{
-		{Name: "MaxReadRequestUnits", Ref: wire.Ref{At: shapeLong}},
+		{Name: "MaxReadRequestUnits", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeParameterizedStatement: {Name: "ParameterizedStatement", Kind: wire.Structure, Type: wire.StructureOf[ParameterizedStatement](), Members: []wire.Member{
 		{Name: "Statement", Ref: wire.Ref{At: shapePartiQLStatement}, Required: true},
@@ -1214,14 +1210,20 @@ var shapes = wire.Link([]wire.Shape{
 	shapePartiQLBatchResponse:    {Name: "PartiQLBatchResponse", Kind: wire.List, Type: wire.ListOf[BatchStatementResponse](), Elem: wire.Ref{At: shapeBatchStatementResponse}},
 	shapePartiQLNextToken:        {Name: "PartiQLNextToken", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(32768)},
 	shapePartiQLStatement:        {Name: "PartiQLStatement", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(8192)},
+	shapePlainBoolean:            {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainDouble:             {Name: "Double", Kind: wire.Double},
+	shapePlainInteger:            {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:               {Name: "Long", Kind: wire.Long},
+	shapePlainString:             {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:          {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePointInTimeRecoveryDescription: {Name: "PointInTimeRecoveryDescription", Kind: wire.Structure, Type: wire.StructureOf[PointInTimeRecoveryDescription](), Members: []wire.Member{
 		{Name: "PointInTimeRecoveryStatus", Ref: wire.Ref{At: shapePointInTimeRecoveryStatus}},
-		{Name: "EarliestRestorableDateTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LatestRestorableDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "EarliestRestorableDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LatestRestorableDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "RecoveryPeriodInDays", Ref: wire.Ref{At: shapeRecoveryPeriodInDays}},
 	}},
 	shapePointInTimeRecoverySpecification: {Name: "PointInTimeRecoverySpecification", Kind: wire.Structure, Type: wire.StructureOf[PointInTimeRecoverySpecification](), Members: []wire.Member{
-		{Name: "PointInTimeRecoveryEnabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "PointInTimeRecoveryEnabled", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 		{Name: "RecoveryPeriodInDays", Ref: wire.Ref{At: shapeRecoveryPeriodInDays}},
 	}},
 	shapePointInTimeRecoveryStatus:   {Name: "PointInTimeRecoveryStatus", Kind: wire.String, Enum: []string{"ENABLED", "DISABLED"}},
@@ -1240,8 +1242,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapePositiveLongObject}, Required: true},
 	}},
 	shapeProvisionedThroughputDescription: {Name: "ProvisionedThroughputDescription", Kind: wire.Structure, Type: wire.StructureOf[ProvisionedThroughputDescription](), Members: []wire.Member{
-		{Name: "LastIncreaseDateTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastDecreaseDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastIncreaseDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastDecreaseDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "NumberOfDecreasesToday", Ref: wire.Ref{At: shapePositiveLongObject}},
 		{Name: "ReadCapacityUnits", Ref: wire.Ref{At: shapeNonNegativeLongObject}},
 		{Name: "WriteCapacityUnits", Ref: wire.Ref{At: shapeNonNegativeLongObject}},
@@ -1252,7 +1254,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapePut: {Name: "Put", Kind: wire.Structure, Type: wire.StructureOf[Put](), Members: []wire.Member{
 		{Name: "Item", Ref: wire.Ref{At: shapePutItemInputAttributeMap}, Required: true},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -1265,7 +1267,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
 		{Name: "ReturnItemCollectionMetrics", Ref: wire.Ref{At: shapeReturnItemCollectionMetrics}},
 		{Name: "ConditionalOperator", Ref: wire.Ref{At: shapeConditionalOperator}},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -1281,9 +1283,9 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapePutResourcePolicyInput: {Name: "PutResourcePolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutResourcePolicyInput](), Members: []wire.Member{
 		{Name: "ResourceArn", Ref: wire.Ref{At: shapeResourceArnString}, Required: true},
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ExpectedRevisionId", Ref: wire.Ref{At: shapePolicyRevisionId}},
-		{Name: "ConfirmRemoveSelfResourceAccess", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConfirmRemoveSelfResourceAccess", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapePutResourcePolicyOutput: {Name: "PutResourcePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutResourcePolicyOutput](), Members: []wire.Member{
 		{Name: "RevisionId", Ref: wire.Ref{At: shapePolicyRevisionId}},
@@ -1294,32 +1296,32 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Select", Ref: wire.Ref{At: shapeSelect}},
 		{Name: "AttributesToGet", Ref: wire.Ref{At: shapeAttributeNameList}},
 		{Name: "Limit", Ref: wire.Ref{At: shapePositiveIntegerObject}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "KeyConditions", Ref: wire.Ref{At: shapeKeyConditions}},
 		{Name: "QueryFilter", Ref: wire.Ref{At: shapeFilterConditionMap}},
 		{Name: "ConditionalOperator", Ref: wire.Ref{At: shapeConditionalOperator}},
-		{Name: "ScanIndexForward", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ScanIndexForward", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "ExclusiveStartKey", Ref: wire.Ref{At: shapeKey}},
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
-		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapeString}},
-		{Name: "FilterExpression", Ref: wire.Ref{At: shapeString}},
-		{Name: "KeyConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "FilterExpression", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "KeyConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 	}},
 	shapeQueryOutput: {Name: "QueryOutput", Kind: wire.Structure, Type: wire.StructureOf[QueryOutput](), Members: []wire.Member{
 		{Name: "Items", Ref: wire.Ref{At: shapeItemList}},
-		{Name: "Count", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ScannedCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Count", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ScannedCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "LastEvaluatedKey", Ref: wire.Ref{At: shapeKey}},
 		{Name: "ConsumedCapacity", Ref: wire.Ref{At: shapeConsumedCapacity}},
 	}},
 	shapeRecoveryPeriodInDays: {Name: "RecoveryPeriodInDays", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(35)},
 	shapeReplica: {Name: "Replica", Kind: wire.Structure, Type: wire.StructureOf[Replica](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeReplicaAutoScalingDescription: {Name: "ReplicaAutoScalingDescription", Kind: wire.Structure, Type: wire.StructureOf[ReplicaAutoScalingDescription](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexAutoScalingDescriptionList}},
 		{Name: "ReplicaProvisionedReadCapacityAutoScalingSettings", Ref: wire.Ref{At: shapeAutoScalingSettingsDescription}},
 		{Name: "ReplicaProvisionedWriteCapacityAutoScalingSettings", Ref: wire.Ref{At: shapeAutoScalingSettingsDescription}},
@@ -1327,21 +1329,21 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeReplicaAutoScalingDescriptionList: {Name: "ReplicaAutoScalingDescriptionList", Kind: wire.List, Type: wire.ListOf[ReplicaAutoScalingDescription](), Elem: wire.Ref{At: shapeReplicaAutoScalingDescription}},
 	shapeReplicaAutoScalingUpdate: {Name: "ReplicaAutoScalingUpdate", Kind: wire.Structure, Type: wire.StructureOf[ReplicaAutoScalingUpdate](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ReplicaGlobalSecondaryIndexUpdates", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexAutoScalingUpdateList}},
 		{Name: "ReplicaProvisionedReadCapacityAutoScalingUpdate", Ref: wire.Ref{At: shapeAutoScalingSettingsUpdate}},
 	}},
 	shapeReplicaAutoScalingUpdateList: {Name: "ReplicaAutoScalingUpdateList", Kind: wire.List, Type: wire.ListOf[ReplicaAutoScalingUpdate](), Elem: wire.Ref{At: shapeReplicaAutoScalingUpdate}, Min: wire.Bound(1)},
 	shapeReplicaDescription: {Name: "ReplicaDescription", Kind: wire.Structure, Type: wire.StructureOf[ReplicaDescription](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ReplicaStatus", Ref: wire.Ref{At: shapeReplicaStatus}},
-		{Name: "ReplicaStatusDescription", Ref: wire.Ref{At: shapeString}},
-		{Name: "ReplicaStatusPercentProgress", Ref: wire.Ref{At: shapeString}},
-		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapeString}},
+		{Name: "ReplicaStatusDescription", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ReplicaStatusPercentProgress", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ProvisionedThroughputOverride", Ref: wire.Ref{At: shapeProvisionedThroughputOverride}},
 		{Name: "OnDemandThroughputOverride", Ref: wire.Ref{At: shapeOnDemandThroughputOverride}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexDescriptionList}},
-		{Name: "ReplicaInaccessibleDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ReplicaInaccessibleDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ReplicaTableClassSummary", Ref: wire.Ref{At: shapeTableClassSummary}},
 	}},
 	shapeReplicaDescriptionList: {Name: "ReplicaDescriptionList", Kind: wire.List, Type: wire.ListOf[ReplicaDescription](), Elem: wire.Ref{At: shapeReplicaDescription}},
@@ -1386,7 +1388,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeReplicaGlobalSecondaryIndexSettingsUpdateList: {Name: "ReplicaGlobalSecondaryIndexSettingsUpdateList", Kind: wire.List, Type: wire.ListOf[ReplicaGlobalSecondaryIndexSettingsUpdate](), Elem: wire.Ref{At: shapeReplicaGlobalSecondaryIndexSettingsUpdate}, Min: wire.Bound(1), Max: wire.Bound(20)},
 	shapeReplicaList: {Name: "ReplicaList", Kind: wire.List, Type: wire.ListOf[Replica](), Elem: wire.Ref{At: shapeReplica}},
 	shapeReplicaSettingsDescription: {Name: "ReplicaSettingsDescription", Kind: wire.Structure, Type: wire.StructureOf[ReplicaSettingsDescription](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ReplicaStatus", Ref: wire.Ref{At: shapeReplicaStatus}},
 		{Name: "ReplicaBillingModeSummary", Ref: wire.Ref{At: shapeBillingModeSummary}},
 		{Name: "ReplicaProvisionedReadCapacityUnits", Ref: wire.Ref{At: shapeNonNegativeLongObject}},
@@ -1398,7 +1400,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeReplicaSettingsDescriptionList: {Name: "ReplicaSettingsDescriptionList", Kind: wire.List, Type: wire.ListOf[ReplicaSettingsDescription](), Elem: wire.Ref{At: shapeReplicaSettingsDescription}},
 	shapeReplicaSettingsUpdate: {Name: "ReplicaSettingsUpdate", Kind: wire.Structure, Type: wire.StructureOf[ReplicaSettingsUpdate](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ReplicaProvisionedReadCapacityUnits", Ref: wire.Ref{At: shapePositiveLongObject}},
 		{Name: "ReplicaProvisionedReadCapacityAutoScalingSettingsUpdate", Ref: wire.Ref{At: shapeAutoScalingSettingsUpdate}},
 		{Name: "ReplicaGlobalSecondaryIndexSettingsUpdate", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexSettingsUpdateList}},
@@ -1421,8 +1423,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeRestoreSummary: {Name: "RestoreSummary", Kind: wire.Structure, Type: wire.StructureOf[RestoreSummary](), Members: []wire.Member{
 		{Name: "SourceBackupArn", Ref: wire.Ref{At: shapeBackupArn}},
 		{Name: "SourceTableArn", Ref: wire.Ref{At: shapeTableArn}},
-		{Name: "RestoreDateTime", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "RestoreInProgress", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "RestoreDateTime", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "RestoreInProgress", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 	}},
 	shapeRestoreTableFromBackupInput: {Name: "RestoreTableFromBackupInput", Kind: wire.Structure, Type: wire.StructureOf[RestoreTableFromBackupInput](), Members: []wire.Member{
 		{Name: "TargetTableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
@@ -1441,8 +1443,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SourceTableArn", Ref: wire.Ref{At: shapeTableArn}},
 		{Name: "SourceTableName", Ref: wire.Ref{At: shapeTableName}},
 		{Name: "TargetTableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
-		{Name: "UseLatestRestorableTime", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RestoreDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "UseLatestRestorableTime", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RestoreDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "BillingModeOverride", Ref: wire.Ref{At: shapeBillingMode}},
 		{Name: "GlobalSecondaryIndexOverride", Ref: wire.Ref{At: shapeGlobalSecondaryIndexList}},
 		{Name: "LocalSecondaryIndexOverride", Ref: wire.Ref{At: shapeLocalSecondaryIndexList}},
@@ -1470,13 +1472,13 @@ var shapes = wire.Link([]wire.Shape{
 	shapeSSEDescription: {Name: "SSEDescription", Kind: wire.Structure, Type: wire.StructureOf[SSEDescription](), Members: []wire.Member{
 		{Name: "Status", Ref: wire.Ref{At: shapeSSEStatus}},
 		{Name: "SSEType", Ref: wire.Ref{At: shapeSSEType}},
-		{Name: "KMSMasterKeyArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "InaccessibleEncryptionDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "KMSMasterKeyArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "InaccessibleEncryptionDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeSSESpecification: {Name: "SSESpecification", Kind: wire.Structure, Type: wire.StructureOf[SSESpecification](), Members: []wire.Member{
-		{Name: "Enabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Enabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "SSEType", Ref: wire.Ref{At: shapeSSEType}},
-		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapeString}},
+		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSSEStatus:           {Name: "SSEStatus", Kind: wire.String, Enum: []string{"ENABLING", "ENABLED", "DISABLING", "DISABLED", "UPDATING"}},
 	shapeSSEType:             {Name: "SSEType", Kind: wire.String, Enum: []string{"AES256", "KMS"}},
@@ -1493,16 +1495,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
 		{Name: "TotalSegments", Ref: wire.Ref{At: shapeScanTotalSegments}},
 		{Name: "Segment", Ref: wire.Ref{At: shapeScanSegment}},
-		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapeString}},
-		{Name: "FilterExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ProjectionExpression", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "FilterExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
-		{Name: "ConsistentRead", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ConsistentRead", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeScanOutput: {Name: "ScanOutput", Kind: wire.Structure, Type: wire.StructureOf[ScanOutput](), Members: []wire.Member{
 		{Name: "Items", Ref: wire.Ref{At: shapeItemList}},
-		{Name: "Count", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ScannedCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Count", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ScannedCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "LastEvaluatedKey", Ref: wire.Ref{At: shapeKey}},
 		{Name: "ConsumedCapacity", Ref: wire.Ref{At: shapeConsumedCapacity}},
 	}},
@@ -1514,9 +1516,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
 		{Name: "TableId", Ref: wire.Ref{At: shapeTableId}, Required: true},
 		{Name: "TableArn", Ref: wire.Ref{At: shapeTableArn}},
-		{Name: "TableSizeBytes", Ref: wire.Ref{At: shapeLong}},
+		{Name: "TableSizeBytes", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "KeySchema", Ref: wire.Ref{At: shapeKeySchema}, Required: true},
-		{Name: "TableCreationDateTime", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "TableCreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughput}, Required: true},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
 		{Name: "ItemCount", Ref: wire.Ref{At: shapeItemCount}},
@@ -1531,11 +1533,10 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeStreamArn: {Name: "StreamArn", Kind: wire.String, Min: wire.Bound(37), Max: wire.Bound(1024)},
 	shapeStreamSpecification: {Name: "StreamSpecification", Kind: wire.Structure, Type: wire.StructureOf[StreamSpecification](), Members: []wire.Member{
-		{Name: "StreamEnabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "StreamEnabled", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 		{Name: "StreamViewType", Ref: wire.Ref{At: shapeStreamViewType}},
 	}},
 	shapeStreamViewType: {Name: "StreamViewType", Kind: wire.String, Enum: []string{"NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"}},
-	shapeString:         {Name: "String", Kind: wire.String},
 	shapeTableArn:       {Name: "TableArn", Kind: wire.String},
 	shapeTableAutoScalingDescription: {Name: "TableAutoScalingDescription", Kind: wire.Structure, Type: wire.StructureOf[TableAutoScalingDescription](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}},
@@ -1545,7 +1546,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeTableClass: {Name: "TableClass", Kind: wire.String, Enum: []string{"STANDARD", "STANDARD_INFREQUENT_ACCESS"}},
 	shapeTableClassSummary: {Name: "TableClassSummary", Kind: wire.Structure, Type: wire.StructureOf[TableClassSummary](), Members: []wire.Member{
 		{Name: "TableClass", Ref: wire.Ref{At: shapeTableClass}},
-		{Name: "LastUpdateDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastUpdateDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeTableCreationParameters: {Name: "TableCreationParameters", Kind: wire.Structure, Type: wire.StructureOf[TableCreationParameters](), Members: []wire.Member{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}, Required: true},
@@ -1562,25 +1563,25 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}},
 		{Name: "KeySchema", Ref: wire.Ref{At: shapeKeySchema}},
 		{Name: "TableStatus", Ref: wire.Ref{At: shapeTableStatus}},
-		{Name: "CreationDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ProvisionedThroughput", Ref: wire.Ref{At: shapeProvisionedThroughputDescription}},
-		{Name: "TableSizeBytes", Ref: wire.Ref{At: shapeLong}},
-		{Name: "ItemCount", Ref: wire.Ref{At: shapeLong}},
-		{Name: "TableArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "TableSizeBytes", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "ItemCount", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "TableArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "TableId", Ref: wire.Ref{At: shapeTableId}},
 		{Name: "BillingModeSummary", Ref: wire.Ref{At: shapeBillingModeSummary}},
 		{Name: "LocalSecondaryIndexes", Ref: wire.Ref{At: shapeLocalSecondaryIndexDescriptionList}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeGlobalSecondaryIndexDescriptionList}},
 		{Name: "StreamSpecification", Ref: wire.Ref{At: shapeStreamSpecification}},
-		{Name: "LatestStreamLabel", Ref: wire.Ref{At: shapeString}},
+		{Name: "LatestStreamLabel", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "LatestStreamArn", Ref: wire.Ref{At: shapeStreamArn}},
-		{Name: "GlobalTableVersion", Ref: wire.Ref{At: shapeString}},
+		{Name: "GlobalTableVersion", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Replicas", Ref: wire.Ref{At: shapeReplicaDescriptionList}},
 		{Name: "RestoreSummary", Ref: wire.Ref{At: shapeRestoreSummary}},
 		{Name: "SSEDescription", Ref: wire.Ref{At: shapeSSEDescription}},
 		{Name: "ArchivalSummary", Ref: wire.Ref{At: shapeArchivalSummary}},
 		{Name: "TableClassSummary", Ref: wire.Ref{At: shapeTableClassSummary}},
-		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
 		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeTableWarmThroughputDescription}},
 	}},
@@ -1611,11 +1612,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AttributeName", Ref: wire.Ref{At: shapeTimeToLiveAttributeName}},
 	}},
 	shapeTimeToLiveSpecification: {Name: "TimeToLiveSpecification", Kind: wire.Structure, Type: wire.StructureOf[TimeToLiveSpecification](), Members: []wire.Member{
-		{Name: "Enabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "Enabled", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 		{Name: "AttributeName", Ref: wire.Ref{At: shapeTimeToLiveAttributeName}, Required: true},
 	}},
 	shapeTimeToLiveStatus: {Name: "TimeToLiveStatus", Kind: wire.String, Enum: []string{"ENABLING", "DISABLING", "ENABLED", "DISABLED"}},
-	shapeTimestamp:        {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeTransactGetItem: {Name: "TransactGetItem", Kind: wire.Structure, Type: wire.StructureOf[TransactGetItem](), Members: []wire.Member{
 		{Name: "Get", Ref: wire.Ref{At: shapeGet}, Required: true},
 	}},
@@ -1654,9 +1654,9 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeUpdate: {Name: "Update", Kind: wire.Structure, Type: wire.StructureOf[Update](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeKey}, Required: true},
-		{Name: "UpdateExpression", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "UpdateExpression", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableArn}, Required: true},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -1712,8 +1712,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReturnValues", Ref: wire.Ref{At: shapeReturnValue}},
 		{Name: "ReturnConsumedCapacity", Ref: wire.Ref{At: shapeReturnConsumedCapacity}},
 		{Name: "ReturnItemCollectionMetrics", Ref: wire.Ref{At: shapeReturnItemCollectionMetrics}},
-		{Name: "UpdateExpression", Ref: wire.Ref{At: shapeString}},
-		{Name: "ConditionExpression", Ref: wire.Ref{At: shapeString}},
+		{Name: "UpdateExpression", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ConditionExpression", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ExpressionAttributeNames", Ref: wire.Ref{At: shapeExpressionAttributeNameMap}},
 		{Name: "ExpressionAttributeValues", Ref: wire.Ref{At: shapeExpressionAttributeValueMap}},
 		{Name: "ReturnValuesOnConditionCheckFailure", Ref: wire.Ref{At: shapeReturnValuesOnConditionCheckFailure}},
@@ -1738,8 +1738,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "UpdateKinesisStreamingConfiguration", Ref: wire.Ref{At: shapeUpdateKinesisStreamingConfiguration}},
 	}},
 	shapeUpdateReplicationGroupMemberAction: {Name: "UpdateReplicationGroupMemberAction", Kind: wire.Structure, Type: wire.StructureOf[UpdateReplicationGroupMemberAction](), Members: []wire.Member{
-		{Name: "RegionName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RegionName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "KMSMasterKeyId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "ProvisionedThroughputOverride", Ref: wire.Ref{At: shapeProvisionedThroughputOverride}},
 		{Name: "OnDemandThroughputOverride", Ref: wire.Ref{At: shapeOnDemandThroughputOverride}},
 		{Name: "GlobalSecondaryIndexes", Ref: wire.Ref{At: shapeReplicaGlobalSecondaryIndexList}},
@@ -1755,7 +1755,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SSESpecification", Ref: wire.Ref{At: shapeSSESpecification}},
 		{Name: "ReplicaUpdates", Ref: wire.Ref{At: shapeReplicationGroupUpdateList}},
 		{Name: "TableClass", Ref: wire.Ref{At: shapeTableClass}},
-		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "DeletionProtectionEnabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "OnDemandThroughput", Ref: wire.Ref{At: shapeOnDemandThroughput}},
 		{Name: "WarmThroughput", Ref: wire.Ref{At: shapeWarmThroughput}},
 	}},
@@ -1779,8 +1779,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TimeToLiveSpecification", Ref: wire.Ref{At: shapeTimeToLiveSpecification}},
 	}},
 	shapeWarmThroughput: {Name: "WarmThroughput", Kind: wire.Structure, Type: wire.StructureOf[WarmThroughput](), Members: []wire.Member{
-		{Name: "ReadUnitsPerSecond", Ref: wire.Ref{At: shapeLong}},
-		{Name: "WriteUnitsPerSecond", Ref: wire.Ref{At: shapeLong}},
+		{Name: "ReadUnitsPerSecond", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "WriteUnitsPerSecond", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeWriteRequest: {Name: "WriteRequest", Kind: wire.Structure, Type: wire.StructureOf[WriteRequest](), Members: []wire.Member{
 		{Name: "PutRequest", Ref: wire.Ref{At: shapePutRequest}},

@@ -23,6 +23,8 @@ const (
 	shapeListStreamsInput
 	shapeListStreamsOutput
 	shapeOperationType
+	shapePlainString
+	shapePlainTimestamp
 	shapePositiveIntegerObject
 	shapePositiveLongObject
 	shapeRecord
@@ -41,9 +43,7 @@ const (
 	shapeStreamRecord
 	shapeStreamStatus
 	shapeStreamViewType
-	shapeString
 	shapeTableName
-	shapeTimestamp
 )
 
 // shapes is the schema; shapes refer to each other by their place in it.
@@ -75,8 +75,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ShardIterator", Ref: wire.Ref{At: shapeShardIterator}},
 	}},
 	shapeIdentity: {Name: "Identity", Kind: wire.Structure, Type: wire.StructureOf[Identity](), Members: []wire.Member{
-		{Name: "PrincipalId", Ref: wire.Ref{At: shapeString}},
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "PrincipalId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeKeySchema:              {Name: "KeySchema", Kind: wire.List, Type: wire.ListOf[KeySchemaElement](), Elem: wire.Ref{At: shapeKeySchemaElement}, Min: wire.Bound(1), Max: wire.Bound(2)},
 	shapeKeySchemaAttributeName: {Name: "KeySchemaAttributeName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(255)},
@@ -95,14 +95,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "LastEvaluatedStreamArn", Ref: wire.Ref{At: shapeStreamArn}},
 	}},
 	shapeOperationType:         {Name: "OperationType", Kind: wire.String, Enum: []string{"INSERT", "MODIFY", "REMOVE"}},
+	shapePlainString:           {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:        {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePositiveIntegerObject: {Name: "PositiveIntegerObject", Kind: wire.Integer, Min: wire.Bound(1)},
 	shapePositiveLongObject:    {Name: "PositiveLongObject", Kind: wire.Long, Min: wire.Bound(1)},
 	shapeRecord: {Name: "Record", Kind: wire.Structure, Type: wire.StructureOf[Record](), Members: []wire.Member{
-		{Name: "eventID", Ref: wire.Ref{At: shapeString}},
+		{Name: "eventID", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "eventName", Ref: wire.Ref{At: shapeOperationType}},
-		{Name: "eventVersion", Ref: wire.Ref{At: shapeString}},
-		{Name: "eventSource", Ref: wire.Ref{At: shapeString}},
-		{Name: "awsRegion", Ref: wire.Ref{At: shapeString}},
+		{Name: "eventVersion", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "eventSource", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "awsRegion", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "dynamodb", Ref: wire.Ref{At: shapeStreamRecord}},
 		{Name: "userIdentity", Ref: wire.Ref{At: shapeIdentity}},
 	}},
@@ -124,15 +126,15 @@ var shapes = wire.Link([]wire.Shape{
 	shapeStream: {Name: "Stream", Kind: wire.Structure, Type: wire.StructureOf[Stream](), Members: []wire.Member{
 		{Name: "StreamArn", Ref: wire.Ref{At: shapeStreamArn}},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}},
-		{Name: "StreamLabel", Ref: wire.Ref{At: shapeString}},
+		{Name: "StreamLabel", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeStreamArn: {Name: "StreamArn", Kind: wire.String, Min: wire.Bound(37), Max: wire.Bound(1024)},
 	shapeStreamDescription: {Name: "StreamDescription", Kind: wire.Structure, Type: wire.StructureOf[StreamDescription](), Members: []wire.Member{
 		{Name: "StreamArn", Ref: wire.Ref{At: shapeStreamArn}},
-		{Name: "StreamLabel", Ref: wire.Ref{At: shapeString}},
+		{Name: "StreamLabel", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "StreamStatus", Ref: wire.Ref{At: shapeStreamStatus}},
 		{Name: "StreamViewType", Ref: wire.Ref{At: shapeStreamViewType}},
-		{Name: "CreationRequestDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationRequestDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "TableName", Ref: wire.Ref{At: shapeTableName}},
 		{Name: "KeySchema", Ref: wire.Ref{At: shapeKeySchema}},
 		{Name: "Shards", Ref: wire.Ref{At: shapeShardDescriptionList}},
@@ -140,7 +142,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeStreamList: {Name: "StreamList", Kind: wire.List, Type: wire.ListOf[Stream](), Elem: wire.Ref{At: shapeStream}},
 	shapeStreamRecord: {Name: "StreamRecord", Kind: wire.Structure, Type: wire.StructureOf[StreamRecord](), Members: []wire.Member{
-		{Name: "ApproximateCreationDateTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ApproximateCreationDateTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Keys", Ref: wire.Ref{At: shapeAttributeMap}},
 		{Name: "NewImage", Ref: wire.Ref{At: shapeAttributeMap}},
 		{Name: "OldImage", Ref: wire.Ref{At: shapeAttributeMap}},
@@ -150,7 +152,5 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeStreamStatus:   {Name: "StreamStatus", Kind: wire.String, Enum: []string{"ENABLING", "ENABLED", "DISABLING", "DISABLED"}},
 	shapeStreamViewType: {Name: "StreamViewType", Kind: wire.String, Enum: []string{"NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"}},
-	shapeString:         {Name: "String", Kind: wire.String},
 	shapeTableName:      {Name: "TableName", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(255), Pattern: wire.Match(`[a-zA-Z0-9_.-]+`, `^(?:[a-zA-Z0-9_.-]+)$`)},
-	shapeTimestamp:      {Name: "Timestamp", Kind: wire.Timestamp},
 })

@@ -34,7 +34,6 @@ const (
 	shapeBatchArrayProperties
 	shapeBatchParameters
 	shapeBatchRetryStrategy
-	shapeBoolean
 	shapeCancelReplayInput
 	shapeCancelReplayOutput
 	shapeCapacityProvider
@@ -158,7 +157,6 @@ const (
 	shapeIamRoleArn
 	shapeInputTransformer
 	shapeInputTransformerPathKey
-	shapeInteger
 	shapeKinesisParameters
 	shapeKmsKeyIdentifier
 	shapeLaunchType
@@ -190,7 +188,6 @@ const (
 	shapeListTagsForResourceOutput
 	shapeListTargetsByRuleInput
 	shapeListTargetsByRuleOutput
-	shapeLong
 	shapeManagedBy
 	shapeMaximumEventAgeInSeconds
 	shapeMaximumRetryAttempts
@@ -215,6 +212,11 @@ const (
 	shapePlacementStrategy
 	shapePlacementStrategyField
 	shapePlacementStrategyType
+	shapePlainBoolean
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
+	shapePlainTimestamp
 	shapePrimary
 	shapePrincipal
 	shapePropagateTags
@@ -295,7 +297,6 @@ const (
 	shapeStartReplayOutput
 	shapeStatementId
 	shapeStatementName
-	shapeString
 	shapeStringList
 	shapeTag
 	shapeTagKey
@@ -314,7 +315,6 @@ const (
 	shapeTargetPartitionKeyPath
 	shapeTestEventPatternInput
 	shapeTestEventPatternOutput
-	shapeTimestamp
 	shapeTraceHeader
 	shapeTransformerInput
 	shapeTransformerPaths
@@ -361,8 +361,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "InvocationEndpoint", Ref: wire.Ref{At: shapeHttpsEndpoint}},
 		{Name: "HttpMethod", Ref: wire.Ref{At: shapeApiDestinationHttpMethod}},
 		{Name: "InvocationRateLimitPerSecond", Ref: wire.Ref{At: shapeApiDestinationInvocationRateLimitPerSecond}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeApiDestinationArn:                          {Name: "ApiDestinationArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:api-destination\/[\.\-_A-Za-z0-9]+\/[\-A-Za-z0-9]+$`, `^(?:^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:api-destination\/[\.\-_A-Za-z0-9]+\/[\-A-Za-z0-9]+$)$`)},
 	shapeApiDestinationDescription:                  {Name: "ApiDestinationDescription", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
@@ -380,9 +380,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "State", Ref: wire.Ref{At: shapeArchiveState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeArchiveStateReason}},
 		{Name: "RetentionDays", Ref: wire.Ref{At: shapeRetentionDays}},
-		{Name: "SizeBytes", Ref: wire.Ref{At: shapeLong}},
-		{Name: "EventCount", Ref: wire.Ref{At: shapeLong}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "SizeBytes", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "EventCount", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeArchiveArn:                    {Name: "ArchiveArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:.+\/.+$`, `^(?:^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:.+\/.+$)$`)},
 	shapeArchiveDescription:            {Name: "ArchiveDescription", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
@@ -400,18 +400,17 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AssignPublicIp", Ref: wire.Ref{At: shapeAssignPublicIp}},
 	}},
 	shapeBatchArrayProperties: {Name: "BatchArrayProperties", Kind: wire.Structure, Type: wire.StructureOf[BatchArrayProperties](), Members: []wire.Member{
-		{Name: "Size", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Size", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeBatchParameters: {Name: "BatchParameters", Kind: wire.Structure, Type: wire.StructureOf[BatchParameters](), Members: []wire.Member{
-		{Name: "JobDefinition", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "JobName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "JobDefinition", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "JobName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ArrayProperties", Ref: wire.Ref{At: shapeBatchArrayProperties}},
 		{Name: "RetryStrategy", Ref: wire.Ref{At: shapeBatchRetryStrategy}},
 	}},
 	shapeBatchRetryStrategy: {Name: "BatchRetryStrategy", Kind: wire.Structure, Type: wire.StructureOf[BatchRetryStrategy](), Members: []wire.Member{
-		{Name: "Attempts", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Attempts", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
-	shapeBoolean: {Name: "Boolean", Kind: wire.Boolean},
 	shapeCancelReplayInput: {Name: "CancelReplayInput", Kind: wire.Structure, Type: wire.StructureOf[CancelReplayInput](), Members: []wire.Member{
 		{Name: "ReplayName", Ref: wire.Ref{At: shapeReplayName}, Required: true},
 	}},
@@ -430,9 +429,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCapacityProviderStrategyItemBase:   {Name: "CapacityProviderStrategyItemBase", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(100000)},
 	shapeCapacityProviderStrategyItemWeight: {Name: "CapacityProviderStrategyItemWeight", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(1000)},
 	shapeCondition: {Name: "Condition", Kind: wire.Structure, Type: wire.StructureOf[Condition](), Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Key", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Value", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Key", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Value", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeConnection: {Name: "Connection", Kind: wire.Structure, Type: wire.StructureOf[Connection](), Members: []wire.Member{
 		{Name: "ConnectionArn", Ref: wire.Ref{At: shapeConnectionArn}},
@@ -440,9 +439,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ConnectionState", Ref: wire.Ref{At: shapeConnectionState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeConnectionStateReason}},
 		{Name: "AuthorizationType", Ref: wire.Ref{At: shapeConnectionAuthorizationType}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeConnectionApiKeyAuthResponseParameters: {Name: "ConnectionApiKeyAuthResponseParameters", Kind: wire.Structure, Type: wire.StructureOf[ConnectionApiKeyAuthResponseParameters](), Members: []wire.Member{
 		{Name: "ApiKeyName", Ref: wire.Ref{At: shapeAuthHeaderParameters}},
@@ -459,16 +458,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Username", Ref: wire.Ref{At: shapeAuthHeaderParameters}},
 	}},
 	shapeConnectionBodyParameter: {Name: "ConnectionBodyParameter", Kind: wire.Structure, Type: wire.StructureOf[ConnectionBodyParameter](), Members: []wire.Member{
-		{Name: "Key", Ref: wire.Ref{At: shapeString}},
+		{Name: "Key", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Value", Ref: wire.Ref{At: shapeSensitiveString}},
-		{Name: "IsValueSecret", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "IsValueSecret", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeConnectionBodyParametersList: {Name: "ConnectionBodyParametersList", Kind: wire.List, Type: wire.ListOf[ConnectionBodyParameter](), Elem: wire.Ref{At: shapeConnectionBodyParameter}, Min: wire.Bound(0), Max: wire.Bound(100)},
 	shapeConnectionDescription:        {Name: "ConnectionDescription", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
 	shapeConnectionHeaderParameter: {Name: "ConnectionHeaderParameter", Kind: wire.Structure, Type: wire.StructureOf[ConnectionHeaderParameter](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeHeaderKey}},
 		{Name: "Value", Ref: wire.Ref{At: shapeHeaderValueSensitive}},
-		{Name: "IsValueSecret", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "IsValueSecret", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeConnectionHeaderParametersList: {Name: "ConnectionHeaderParametersList", Kind: wire.List, Type: wire.ListOf[ConnectionHeaderParameter](), Elem: wire.Ref{At: shapeConnectionHeaderParameter}, Min: wire.Bound(0), Max: wire.Bound(100)},
 	shapeConnectionHttpParameters: {Name: "ConnectionHttpParameters", Kind: wire.Structure, Type: wire.StructureOf[ConnectionHttpParameters](), Members: []wire.Member{
@@ -490,7 +489,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeConnectionQueryStringParameter: {Name: "ConnectionQueryStringParameter", Kind: wire.Structure, Type: wire.StructureOf[ConnectionQueryStringParameter](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeQueryStringKey}},
 		{Name: "Value", Ref: wire.Ref{At: shapeQueryStringValueSensitive}},
-		{Name: "IsValueSecret", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "IsValueSecret", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeConnectionQueryStringParametersList: {Name: "ConnectionQueryStringParametersList", Kind: wire.List, Type: wire.ListOf[ConnectionQueryStringParameter](), Elem: wire.Ref{At: shapeConnectionQueryStringParameter}, Min: wire.Bound(0), Max: wire.Bound(100)},
 	shapeConnectionResponseList:              {Name: "ConnectionResponseList", Kind: wire.List, Type: wire.ListOf[Connection](), Elem: wire.Ref{At: shapeConnection}},
@@ -507,8 +506,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCreateApiDestinationOutput: {Name: "CreateApiDestinationOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateApiDestinationOutput](), Members: []wire.Member{
 		{Name: "ApiDestinationArn", Ref: wire.Ref{At: shapeApiDestinationArn}},
 		{Name: "ApiDestinationState", Ref: wire.Ref{At: shapeApiDestinationState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeCreateArchiveInput: {Name: "CreateArchiveInput", Kind: wire.Structure, Type: wire.StructureOf[CreateArchiveInput](), Members: []wire.Member{
 		{Name: "ArchiveName", Ref: wire.Ref{At: shapeArchiveName}, Required: true},
@@ -521,7 +520,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ArchiveArn", Ref: wire.Ref{At: shapeArchiveArn}},
 		{Name: "State", Ref: wire.Ref{At: shapeArchiveState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeArchiveStateReason}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeCreateConnectionApiKeyAuthRequestParameters: {Name: "CreateConnectionApiKeyAuthRequestParameters", Kind: wire.Structure, Type: wire.StructureOf[CreateConnectionApiKeyAuthRequestParameters](), Members: []wire.Member{
 		{Name: "ApiKeyName", Ref: wire.Ref{At: shapeAuthHeaderParameters}, Required: true},
@@ -556,8 +555,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCreateConnectionOutput: {Name: "CreateConnectionOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateConnectionOutput](), Members: []wire.Member{
 		{Name: "ConnectionArn", Ref: wire.Ref{At: shapeConnectionArn}},
 		{Name: "ConnectionState", Ref: wire.Ref{At: shapeConnectionState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeCreateEndpointInput: {Name: "CreateEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[CreateEndpointInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEndpointName}, Required: true},
@@ -585,7 +584,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagList}},
 	}},
 	shapeCreateEventBusOutput: {Name: "CreateEventBusOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateEventBusOutput](), Members: []wire.Member{
-		{Name: "EventBusArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "EventBusArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Description", Ref: wire.Ref{At: shapeEventBusDescription}},
 		{Name: "KmsKeyIdentifier", Ref: wire.Ref{At: shapeKmsKeyIdentifier}},
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
@@ -595,7 +594,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Account", Ref: wire.Ref{At: shapeAccountId}, Required: true},
 	}},
 	shapeCreatePartnerEventSourceOutput: {Name: "CreatePartnerEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[CreatePartnerEventSourceOutput](), Members: []wire.Member{
-		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "EventSourceArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreatedBy: {Name: "CreatedBy", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(128)},
 	shapeDatabase:  {Name: "Database", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(64)},
@@ -612,9 +611,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeauthorizeConnectionOutput: {Name: "DeauthorizeConnectionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeauthorizeConnectionOutput](), Members: []wire.Member{
 		{Name: "ConnectionArn", Ref: wire.Ref{At: shapeConnectionArn}},
 		{Name: "ConnectionState", Ref: wire.Ref{At: shapeConnectionState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDeleteApiDestinationInput: {Name: "DeleteApiDestinationInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteApiDestinationInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeApiDestinationName}, Required: true},
@@ -630,9 +629,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeleteConnectionOutput: {Name: "DeleteConnectionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteConnectionOutput](), Members: []wire.Member{
 		{Name: "ConnectionArn", Ref: wire.Ref{At: shapeConnectionArn}},
 		{Name: "ConnectionState", Ref: wire.Ref{At: shapeConnectionState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDeleteEndpointInput: {Name: "DeleteEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteEndpointInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEndpointName}, Required: true},
@@ -648,7 +647,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeleteRuleInput: {Name: "DeleteRuleInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRuleInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeRuleName}, Required: true},
 		{Name: "EventBusName", Ref: wire.Ref{At: shapeEventBusNameOrArn}},
-		{Name: "Force", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Force", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeDescribeApiDestinationInput: {Name: "DescribeApiDestinationInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeApiDestinationInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeApiDestinationName}, Required: true},
@@ -662,8 +661,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "InvocationEndpoint", Ref: wire.Ref{At: shapeHttpsEndpoint}},
 		{Name: "HttpMethod", Ref: wire.Ref{At: shapeApiDestinationHttpMethod}},
 		{Name: "InvocationRateLimitPerSecond", Ref: wire.Ref{At: shapeApiDestinationInvocationRateLimitPerSecond}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeArchiveInput: {Name: "DescribeArchiveInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeArchiveInput](), Members: []wire.Member{
 		{Name: "ArchiveName", Ref: wire.Ref{At: shapeArchiveName}, Required: true},
@@ -677,9 +676,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "State", Ref: wire.Ref{At: shapeArchiveState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeArchiveStateReason}},
 		{Name: "RetentionDays", Ref: wire.Ref{At: shapeRetentionDays}},
-		{Name: "SizeBytes", Ref: wire.Ref{At: shapeLong}},
-		{Name: "EventCount", Ref: wire.Ref{At: shapeLong}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "SizeBytes", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "EventCount", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeConnectionInput: {Name: "DescribeConnectionInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeConnectionInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeConnectionName}, Required: true},
@@ -693,9 +692,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AuthorizationType", Ref: wire.Ref{At: shapeConnectionAuthorizationType}},
 		{Name: "SecretArn", Ref: wire.Ref{At: shapeSecretsManagerSecretArn}},
 		{Name: "AuthParameters", Ref: wire.Ref{At: shapeConnectionAuthResponseParameters}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeEndpointInput: {Name: "DescribeEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEndpointInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEndpointName}, Required: true},
@@ -713,39 +712,39 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "EndpointUrl", Ref: wire.Ref{At: shapeEndpointUrl}},
 		{Name: "State", Ref: wire.Ref{At: shapeEndpointState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeEndpointStateReason}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeEventBusInput: {Name: "DescribeEventBusInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEventBusInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEventBusNameOrArn}},
 	}},
 	shapeDescribeEventBusOutput: {Name: "DescribeEventBusOutput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEventBusOutput](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Description", Ref: wire.Ref{At: shapeEventBusDescription}},
 		{Name: "KmsKeyIdentifier", Ref: wire.Ref{At: shapeKmsKeyIdentifier}},
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeEventSourceInput: {Name: "DescribeEventSourceInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEventSourceInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEventSourceName}, Required: true},
 	}},
 	shapeDescribeEventSourceOutput: {Name: "DescribeEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[DescribeEventSourceOutput](), Members: []wire.Member{
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreatedBy", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ExpirationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreatedBy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ExpirationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "State", Ref: wire.Ref{At: shapeEventSourceState}},
 	}},
 	shapeDescribePartnerEventSourceInput: {Name: "DescribePartnerEventSourceInput", Kind: wire.Structure, Type: wire.StructureOf[DescribePartnerEventSourceInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEventSourceName}, Required: true},
 	}},
 	shapeDescribePartnerEventSourceOutput: {Name: "DescribePartnerEventSourceOutput", Kind: wire.Structure, Type: wire.StructureOf[DescribePartnerEventSourceOutput](), Members: []wire.Member{
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeDescribeReplayInput: {Name: "DescribeReplayInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeReplayInput](), Members: []wire.Member{
 		{Name: "ReplayName", Ref: wire.Ref{At: shapeReplayName}, Required: true},
@@ -758,11 +757,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "StateReason", Ref: wire.Ref{At: shapeReplayStateReason}},
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn}},
 		{Name: "Destination", Ref: wire.Ref{At: shapeReplayDestination}},
-		{Name: "EventStartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EventEndTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EventLastReplayedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ReplayEndTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "EventStartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EventEndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EventLastReplayedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ReplayEndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeDescribeRuleInput: {Name: "DescribeRuleInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeRuleInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeRuleName}, Required: true},
@@ -789,11 +788,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "TaskCount", Ref: wire.Ref{At: shapeLimitMin1}},
 		{Name: "LaunchType", Ref: wire.Ref{At: shapeLaunchType}},
 		{Name: "NetworkConfiguration", Ref: wire.Ref{At: shapeNetworkConfiguration}},
-		{Name: "PlatformVersion", Ref: wire.Ref{At: shapeString}},
-		{Name: "Group", Ref: wire.Ref{At: shapeString}},
+		{Name: "PlatformVersion", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Group", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "CapacityProviderStrategy", Ref: wire.Ref{At: shapeCapacityProviderStrategy}},
-		{Name: "EnableECSManagedTags", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "EnableExecuteCommand", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "EnableECSManagedTags", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "EnableExecuteCommand", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "PlacementConstraints", Ref: wire.Ref{At: shapePlacementConstraints}},
 		{Name: "PlacementStrategy", Ref: wire.Ref{At: shapePlacementStrategies}},
 		{Name: "PropagateTags", Ref: wire.Ref{At: shapePropagateTags}},
@@ -816,8 +815,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "EndpointUrl", Ref: wire.Ref{At: shapeEndpointUrl}},
 		{Name: "State", Ref: wire.Ref{At: shapeEndpointState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeEndpointStateReason}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeEndpointArn:         {Name: "EndpointArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:endpoint\/[/\.\-_A-Za-z0-9]+$`, `^(?:^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:endpoint\/[/\.\-_A-Za-z0-9]+$)$`)},
 	shapeEndpointDescription: {Name: "EndpointDescription", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
@@ -832,12 +831,12 @@ var shapes = wire.Link([]wire.Shape{
 	shapeEndpointStateReason:  {Name: "EndpointStateReason", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
 	shapeEndpointUrl:          {Name: "EndpointUrl", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(256), Pattern: wire.Match(`^(https://)?[\.\-a-z0-9]+$`, `^(?:^(https://)?[\.\-a-z0-9]+$)$`)},
 	shapeEventBus: {Name: "EventBus", Kind: wire.Structure, Type: wire.StructureOf[EventBus](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Description", Ref: wire.Ref{At: shapeEventBusDescription}},
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeEventBusDescription: {Name: "EventBusDescription", Kind: wire.String, Max: wire.Bound(512)},
 	shapeEventBusList:        {Name: "EventBusList", Kind: wire.List, Type: wire.ListOf[EventBus](), Elem: wire.Ref{At: shapeEventBus}},
@@ -848,11 +847,11 @@ var shapes = wire.Link([]wire.Shape{
 	shapeEventResource:       {Name: "EventResource", Kind: wire.String, Max: wire.Bound(2048)},
 	shapeEventResourceList:   {Name: "EventResourceList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeEventResource}},
 	shapeEventSource: {Name: "EventSource", Kind: wire.Structure, Type: wire.StructureOf[EventSource](), Members: []wire.Member{
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreatedBy", Ref: wire.Ref{At: shapeString}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ExpirationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreatedBy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ExpirationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "State", Ref: wire.Ref{At: shapeEventSourceState}},
 	}},
 	shapeEventSourceList:       {Name: "EventSourceList", Kind: wire.List, Type: wire.ListOf[EventSource](), Elem: wire.Ref{At: shapeEventSource}},
@@ -882,7 +881,6 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "InputTemplate", Ref: wire.Ref{At: shapeTransformerInput}, Required: true},
 	}},
 	shapeInputTransformerPathKey: {Name: "InputTransformerPathKey", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(256), Pattern: wire.Match(`[A-Za-z0-9\_\-]+`, `^(?:[A-Za-z0-9\_\-]+)$`)},
-	shapeInteger:                 {Name: "Integer", Kind: wire.Integer},
 	shapeKinesisParameters: {Name: "KinesisParameters", Kind: wire.Structure, Type: wire.StructureOf[KinesisParameters](), Members: []wire.Member{
 		{Name: "PartitionKeyPath", Ref: wire.Ref{At: shapeTargetPartitionKeyPath}, Required: true},
 	}},
@@ -1014,7 +1012,6 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Targets", Ref: wire.Ref{At: shapeTargetList}},
 		{Name: "NextToken", Ref: wire.Ref{At: shapeNextToken}},
 	}},
-	shapeLong:                     {Name: "Long", Kind: wire.Long},
 	shapeManagedBy:                {Name: "ManagedBy", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(128)},
 	shapeMaximumEventAgeInSeconds: {Name: "MaximumEventAgeInSeconds", Kind: wire.Integer, Min: wire.Bound(60), Max: wire.Bound(86400)},
 	shapeMaximumRetryAttempts:     {Name: "MaximumRetryAttempts", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(185)},
@@ -1027,13 +1024,13 @@ var shapes = wire.Link([]wire.Shape{
 	shapeNonPartnerEventBusName:      {Name: "NonPartnerEventBusName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(256), Pattern: wire.Match(`[\.\-_A-Za-z0-9]+`, `^(?:[\.\-_A-Za-z0-9]+)$`)},
 	shapeNonPartnerEventBusNameOrArn: {Name: "NonPartnerEventBusNameOrArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`(arn:aws[\w-]*:events:[a-z]{2}-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?[\.\-_A-Za-z0-9]+`, `^(?:(arn:aws[\w-]*:events:[a-z]{2}-[a-z]+-[\w-]+:[0-9]{12}:event-bus\/)?[\.\-_A-Za-z0-9]+)$`)},
 	shapePartnerEventSource: {Name: "PartnerEventSource", Kind: wire.Structure, Type: wire.StructureOf[PartnerEventSource](), Members: []wire.Member{
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
-		{Name: "Name", Ref: wire.Ref{At: shapeString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePartnerEventSourceAccount: {Name: "PartnerEventSourceAccount", Kind: wire.Structure, Type: wire.StructureOf[PartnerEventSourceAccount](), Members: []wire.Member{
 		{Name: "Account", Ref: wire.Ref{At: shapeAccountId}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ExpirationTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ExpirationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "State", Ref: wire.Ref{At: shapeEventSourceState}},
 	}},
 	shapePartnerEventSourceAccountList: {Name: "PartnerEventSourceAccountList", Kind: wire.List, Type: wire.ListOf[PartnerEventSourceAccount](), Elem: wire.Ref{At: shapePartnerEventSourceAccount}},
@@ -1055,6 +1052,11 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapePlacementStrategyField: {Name: "PlacementStrategyField", Kind: wire.String, Max: wire.Bound(255)},
 	shapePlacementStrategyType:  {Name: "PlacementStrategyType", Kind: wire.String, Enum: []string{"random", "spread", "binpack"}},
+	shapePlainBoolean:           {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainInteger:           {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:              {Name: "Long", Kind: wire.Long},
+	shapePlainString:            {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:         {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePrimary: {Name: "Primary", Kind: wire.Structure, Type: wire.StructureOf[Primary](), Members: []wire.Member{
 		{Name: "HealthCheck", Ref: wire.Ref{At: shapeHealthCheck}, Required: true},
 	}},
@@ -1065,44 +1067,44 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "EndpointId", Ref: wire.Ref{At: shapeEndpointId}},
 	}},
 	shapePutEventsRequestEntry: {Name: "PutEventsRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[PutEventsRequestEntry](), Members: []wire.Member{
-		{Name: "Time", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "Source", Ref: wire.Ref{At: shapeString}},
+		{Name: "Time", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "Source", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Resources", Ref: wire.Ref{At: shapeEventResourceList}},
-		{Name: "DetailType", Ref: wire.Ref{At: shapeString}},
-		{Name: "Detail", Ref: wire.Ref{At: shapeString}},
+		{Name: "DetailType", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Detail", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "EventBusName", Ref: wire.Ref{At: shapeNonPartnerEventBusNameOrArn}},
 		{Name: "TraceHeader", Ref: wire.Ref{At: shapeTraceHeader}},
 	}},
 	shapePutEventsRequestEntryList: {Name: "PutEventsRequestEntryList", Kind: wire.List, Type: wire.ListOf[PutEventsRequestEntry](), Elem: wire.Ref{At: shapePutEventsRequestEntry}, Min: wire.Bound(1), Max: wire.Bound(10)},
 	shapePutEventsOutput: {Name: "PutEventsOutput", Kind: wire.Structure, Type: wire.StructureOf[PutEventsOutput](), Members: []wire.Member{
-		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "Entries", Ref: wire.Ref{At: shapePutEventsResultEntryList}},
 	}},
 	shapePutEventsResultEntry: {Name: "PutEventsResultEntry", Kind: wire.Structure, Type: wire.StructureOf[PutEventsResultEntry](), Members: []wire.Member{
 		{Name: "EventId", Ref: wire.Ref{At: shapeEventId}},
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "ErrorMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ErrorMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutEventsResultEntryList: {Name: "PutEventsResultEntryList", Kind: wire.List, Type: wire.ListOf[PutEventsResultEntry](), Elem: wire.Ref{At: shapePutEventsResultEntry}},
 	shapePutPartnerEventsInput: {Name: "PutPartnerEventsInput", Kind: wire.Structure, Type: wire.StructureOf[PutPartnerEventsInput](), Members: []wire.Member{
 		{Name: "Entries", Ref: wire.Ref{At: shapePutPartnerEventsRequestEntryList}, Required: true},
 	}},
 	shapePutPartnerEventsRequestEntry: {Name: "PutPartnerEventsRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[PutPartnerEventsRequestEntry](), Members: []wire.Member{
-		{Name: "Time", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "Time", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Source", Ref: wire.Ref{At: shapeEventSourceName}},
 		{Name: "Resources", Ref: wire.Ref{At: shapeEventResourceList}},
-		{Name: "DetailType", Ref: wire.Ref{At: shapeString}},
-		{Name: "Detail", Ref: wire.Ref{At: shapeString}},
+		{Name: "DetailType", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Detail", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutPartnerEventsRequestEntryList: {Name: "PutPartnerEventsRequestEntryList", Kind: wire.List, Type: wire.ListOf[PutPartnerEventsRequestEntry](), Elem: wire.Ref{At: shapePutPartnerEventsRequestEntry}, Min: wire.Bound(1), Max: wire.Bound(20)},
 	shapePutPartnerEventsOutput: {Name: "PutPartnerEventsOutput", Kind: wire.Structure, Type: wire.StructureOf[PutPartnerEventsOutput](), Members: []wire.Member{
-		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "Entries", Ref: wire.Ref{At: shapePutPartnerEventsResultEntryList}},
 	}},
 	shapePutPartnerEventsResultEntry: {Name: "PutPartnerEventsResultEntry", Kind: wire.Structure, Type: wire.StructureOf[PutPartnerEventsResultEntry](), Members: []wire.Member{
 		{Name: "EventId", Ref: wire.Ref{At: shapeEventId}},
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "ErrorMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ErrorMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutPartnerEventsResultEntryList: {Name: "PutPartnerEventsResultEntryList", Kind: wire.List, Type: wire.ListOf[PutPartnerEventsResultEntry](), Elem: wire.Ref{At: shapePutPartnerEventsResultEntry}},
 	shapePutPermissionInput: {Name: "PutPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[PutPermissionInput](), Members: []wire.Member{
@@ -1111,7 +1113,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Principal", Ref: wire.Ref{At: shapePrincipal}},
 		{Name: "StatementId", Ref: wire.Ref{At: shapeStatementId}},
 		{Name: "Condition", Ref: wire.Ref{At: shapeCondition}},
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutRuleInput: {Name: "PutRuleInput", Kind: wire.Structure, Type: wire.StructureOf[PutRuleInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeRuleName}, Required: true},
@@ -1132,13 +1134,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Targets", Ref: wire.Ref{At: shapeTargetList}, Required: true},
 	}},
 	shapePutTargetsOutput: {Name: "PutTargetsOutput", Kind: wire.Structure, Type: wire.StructureOf[PutTargetsOutput](), Members: []wire.Member{
-		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "FailedEntries", Ref: wire.Ref{At: shapePutTargetsResultEntryList}},
 	}},
 	shapePutTargetsResultEntry: {Name: "PutTargetsResultEntry", Kind: wire.Structure, Type: wire.StructureOf[PutTargetsResultEntry](), Members: []wire.Member{
 		{Name: "TargetId", Ref: wire.Ref{At: shapeTargetId}},
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "ErrorMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ErrorMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutTargetsResultEntryList: {Name: "PutTargetsResultEntryList", Kind: wire.List, Type: wire.ListOf[PutTargetsResultEntry](), Elem: wire.Ref{At: shapePutTargetsResultEntry}},
 	shapeQueryStringKey:            {Name: "QueryStringKey", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`[^\x00-\x1F\x7F]+`, `^(?:[^\x00-\x1F\x7F]+)$`)},
@@ -1151,30 +1153,30 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "DbUser", Ref: wire.Ref{At: shapeDbUser}},
 		{Name: "Sql", Ref: wire.Ref{At: shapeSql}},
 		{Name: "StatementName", Ref: wire.Ref{At: shapeStatementName}},
-		{Name: "WithEvent", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "WithEvent", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "Sqls", Ref: wire.Ref{At: shapeSqls}},
 	}},
 	shapeRedshiftSecretManagerArn: {Name: "RedshiftSecretManagerArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`(^arn:aws([a-z]|\-)*:secretsmanager:[a-z0-9-.]+:.*)|(\$(\.[\w_-]+(\[(\d+|\*)\])*)*)`, `^(?:(^arn:aws([a-z]|\-)*:secretsmanager:[a-z0-9-.]+:.*)|(\$(\.[\w_-]+(\[(\d+|\*)\])*)*))$`)},
 	shapeReferenceId:              {Name: "ReferenceId", Kind: wire.String, Max: wire.Bound(1024)},
 	shapeRemovePermissionInput: {Name: "RemovePermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionInput](), Members: []wire.Member{
 		{Name: "StatementId", Ref: wire.Ref{At: shapeStatementId}},
-		{Name: "RemoveAllPermissions", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "RemoveAllPermissions", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "EventBusName", Ref: wire.Ref{At: shapeNonPartnerEventBusName}},
 	}},
 	shapeRemoveTargetsInput: {Name: "RemoveTargetsInput", Kind: wire.Structure, Type: wire.StructureOf[RemoveTargetsInput](), Members: []wire.Member{
 		{Name: "Rule", Ref: wire.Ref{At: shapeRuleName}, Required: true},
 		{Name: "EventBusName", Ref: wire.Ref{At: shapeEventBusNameOrArn}},
 		{Name: "Ids", Ref: wire.Ref{At: shapeTargetIdList}, Required: true},
-		{Name: "Force", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Force", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeRemoveTargetsOutput: {Name: "RemoveTargetsOutput", Kind: wire.Structure, Type: wire.StructureOf[RemoveTargetsOutput](), Members: []wire.Member{
-		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "FailedEntryCount", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "FailedEntries", Ref: wire.Ref{At: shapeRemoveTargetsResultEntryList}},
 	}},
 	shapeRemoveTargetsResultEntry: {Name: "RemoveTargetsResultEntry", Kind: wire.Structure, Type: wire.StructureOf[RemoveTargetsResultEntry](), Members: []wire.Member{
 		{Name: "TargetId", Ref: wire.Ref{At: shapeTargetId}},
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "ErrorMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ErrorMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRemoveTargetsResultEntryList: {Name: "RemoveTargetsResultEntryList", Kind: wire.List, Type: wire.ListOf[RemoveTargetsResultEntry](), Elem: wire.Ref{At: shapeRemoveTargetsResultEntry}},
 	shapeReplay: {Name: "Replay", Kind: wire.Structure, Type: wire.StructureOf[Replay](), Members: []wire.Member{
@@ -1182,11 +1184,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn}},
 		{Name: "State", Ref: wire.Ref{At: shapeReplayState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeReplayStateReason}},
-		{Name: "EventStartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EventEndTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "EventLastReplayedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ReplayEndTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "EventStartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EventEndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "EventLastReplayedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ReplayEndTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeReplayArn:         {Name: "ReplayArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1600), Pattern: wire.Match(`^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:.+\/[\.\-_A-Za-z0-9]+$`, `^(?:^arn:aws([a-z]|\-)*:events:([a-z]|\d|\-)*:([0-9]{12})?:.+\/[\.\-_A-Za-z0-9]+$)$`)},
 	shapeReplayDescription: {Name: "ReplayDescription", Kind: wire.String, Max: wire.Bound(512), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
@@ -1267,20 +1269,19 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReplayName", Ref: wire.Ref{At: shapeReplayName}, Required: true},
 		{Name: "Description", Ref: wire.Ref{At: shapeReplayDescription}},
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn}, Required: true},
-		{Name: "EventStartTime", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "EventEndTime", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "EventStartTime", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "EventEndTime", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "Destination", Ref: wire.Ref{At: shapeReplayDestination}, Required: true},
 	}},
 	shapeStartReplayOutput: {Name: "StartReplayOutput", Kind: wire.Structure, Type: wire.StructureOf[StartReplayOutput](), Members: []wire.Member{
 		{Name: "ReplayArn", Ref: wire.Ref{At: shapeReplayArn}},
 		{Name: "State", Ref: wire.Ref{At: shapeReplayState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeReplayStateReason}},
-		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ReplayStartTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeStatementId:   {Name: "StatementId", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(64), Pattern: wire.Match(`[a-zA-Z0-9-_]+`, `^(?:[a-zA-Z0-9-_]+)$`)},
 	shapeStatementName: {Name: "StatementName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(500)},
-	shapeString:        {Name: "String", Kind: wire.String},
-	shapeStringList:    {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeStringList:    {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeTag: {Name: "Tag", Kind: wire.Structure, Type: wire.StructureOf[Tag](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeTagKey}, Required: true},
 		{Name: "Value", Ref: wire.Ref{At: shapeTagValue}, Required: true},
@@ -1322,12 +1323,11 @@ var shapes = wire.Link([]wire.Shape{
 	shapeTargetPartitionKeyPath: {Name: "TargetPartitionKeyPath", Kind: wire.String, Max: wire.Bound(256)},
 	shapeTestEventPatternInput: {Name: "TestEventPatternInput", Kind: wire.Structure, Type: wire.StructureOf[TestEventPatternInput](), Members: []wire.Member{
 		{Name: "EventPattern", Ref: wire.Ref{At: shapeEventPattern}, Required: true},
-		{Name: "Event", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Event", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeTestEventPatternOutput: {Name: "TestEventPatternOutput", Kind: wire.Structure, Type: wire.StructureOf[TestEventPatternOutput](), Members: []wire.Member{
-		{Name: "Result", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Result", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
-	shapeTimestamp:        {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeTraceHeader:      {Name: "TraceHeader", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(500)},
 	shapeTransformerInput: {Name: "TransformerInput", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(8192)},
 	shapeTransformerPaths: {Name: "TransformerPaths", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeInputTransformerPathKey}, Elem: wire.Ref{At: shapeTargetInputPath}, Max: wire.Bound(100)},
@@ -1347,8 +1347,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeUpdateApiDestinationOutput: {Name: "UpdateApiDestinationOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateApiDestinationOutput](), Members: []wire.Member{
 		{Name: "ApiDestinationArn", Ref: wire.Ref{At: shapeApiDestinationArn}},
 		{Name: "ApiDestinationState", Ref: wire.Ref{At: shapeApiDestinationState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeUpdateArchiveInput: {Name: "UpdateArchiveInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateArchiveInput](), Members: []wire.Member{
 		{Name: "ArchiveName", Ref: wire.Ref{At: shapeArchiveName}, Required: true},
@@ -1360,7 +1360,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ArchiveArn", Ref: wire.Ref{At: shapeArchiveArn}},
 		{Name: "State", Ref: wire.Ref{At: shapeArchiveState}},
 		{Name: "StateReason", Ref: wire.Ref{At: shapeArchiveStateReason}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeUpdateConnectionApiKeyAuthRequestParameters: {Name: "UpdateConnectionApiKeyAuthRequestParameters", Kind: wire.Structure, Type: wire.StructureOf[UpdateConnectionApiKeyAuthRequestParameters](), Members: []wire.Member{
 		{Name: "ApiKeyName", Ref: wire.Ref{At: shapeAuthHeaderParameters}},
@@ -1395,9 +1395,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeUpdateConnectionOutput: {Name: "UpdateConnectionOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateConnectionOutput](), Members: []wire.Member{
 		{Name: "ConnectionArn", Ref: wire.Ref{At: shapeConnectionArn}},
 		{Name: "ConnectionState", Ref: wire.Ref{At: shapeConnectionState}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAuthorizedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeUpdateEndpointInput: {Name: "UpdateEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateEndpointInput](), Members: []wire.Member{
 		{Name: "Name", Ref: wire.Ref{At: shapeEndpointName}, Required: true},
@@ -1425,7 +1425,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
 	}},
 	shapeUpdateEventBusOutput: {Name: "UpdateEventBusOutput", Kind: wire.Structure, Type: wire.StructureOf[UpdateEventBusOutput](), Members: []wire.Member{
-		{Name: "Arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "Arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Name", Ref: wire.Ref{At: shapeEventBusName}},
 		{Name: "KmsKeyIdentifier", Ref: wire.Ref{At: shapeKmsKeyIdentifier}},
 		{Name: "Description", Ref: wire.Ref{At: shapeEventBusDescription}},

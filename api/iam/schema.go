@@ -24,8 +24,6 @@ const (
 	shapeAttachUserPolicyInput
 	shapeAttachedPermissionsBoundary
 	shapeAttachedPolicy
-	shapeBlob
-	shapeBoolean
 	shapeBootstrapDatum
 	shapeCertificationKeyType
 	shapeCertificationMapType
@@ -159,7 +157,6 @@ const (
 	shapeGroup
 	shapeGroupDetail
 	shapeInstanceProfile
-	shapeInteger
 	shapeListAccessKeysInput
 	shapeListAccessKeysOutput
 	shapeListAccountAliasesInput
@@ -240,6 +237,11 @@ const (
 	shapePasswordPolicy
 	shapePermissionsBoundaryAttachmentType
 	shapePermissionsBoundaryDecisionDetail
+	shapePlainBlob
+	shapePlainBoolean
+	shapePlainInteger
+	shapePlainString
+	shapePlainTimestamp
 	shapePolicy
 	shapePolicyDetail
 	shapePolicyEvaluationDecisionType
@@ -302,7 +304,6 @@ const (
 	shapeSimulationPolicyListType
 	shapeStatement
 	shapeStatementListType
-	shapeString
 	shapeTag
 	shapeTagInstanceProfileInput
 	shapeTagMFADeviceInput
@@ -312,7 +313,6 @@ const (
 	shapeTagSAMLProviderInput
 	shapeTagServerCertificateInput
 	shapeTagUserInput
-	shapeTimestamp
 	shapeTrackedActionLastAccessed
 	shapeTrackedActionsLastAccessed
 	shapeUntagInstanceProfileInput
@@ -521,12 +521,12 @@ const (
 var shapes = wire.Link([]wire.Shape{
 	shapeAccessAdvisorUsageGranularityType: {Name: "AccessAdvisorUsageGranularityType", Kind: wire.String, Enum: []string{"SERVICE_LEVEL", "ACTION_LEVEL"}},
 	shapeAccessDetail: {Name: "AccessDetail", Kind: wire.Structure, Type: wire.StructureOf[AccessDetail](), Members: []wire.Member{
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ServiceNamespace", Ref: wire.Ref{At: shapeServiceNamespaceType}, Required: true},
-		{Name: "Region", Ref: wire.Ref{At: shapeString}},
+		{Name: "Region", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "EntityPath", Ref: wire.Ref{At: shapeOrganizationsEntityPathType}},
-		{Name: "LastAuthenticatedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "TotalAuthenticatedEntities", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "LastAuthenticatedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "TotalAuthenticatedEntities", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeAccessDetails: {Name: "AccessDetails", Kind: wire.List, Type: wire.ListOf[AccessDetail](), Elem: wire.Ref{At: shapeAccessDetail}},
 	shapeAccessKey: {Name: "AccessKey", Kind: wire.Structure, Type: wire.StructureOf[AccessKey](), Members: []wire.Member{
@@ -534,18 +534,18 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AccessKeyId", Ref: wire.Ref{At: shapeAccessKeyIdType}, Required: true},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}, Required: true},
 		{Name: "SecretAccessKey", Ref: wire.Ref{At: shapeAccessKeySecretType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeAccessKeyLastUsed: {Name: "AccessKeyLastUsed", Kind: wire.Structure, Type: wire.StructureOf[AccessKeyLastUsed](), Members: []wire.Member{
-		{Name: "LastUsedDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Region", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "LastUsedDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Region", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeAccessKeyMetadata: {Name: "AccessKeyMetadata", Kind: wire.Structure, Type: wire.StructureOf[AccessKeyMetadata](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}},
 		{Name: "AccessKeyId", Ref: wire.Ref{At: shapeAccessKeyIdType}},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeActionNameListType: {Name: "ActionNameListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeActionNameType}},
 	shapeActionNameType:     {Name: "ActionNameType", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(128)},
@@ -582,8 +582,6 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PolicyName", Ref: wire.Ref{At: shapePolicyNameType}},
 		{Name: "PolicyArn", Ref: wire.Ref{At: shapeArnType}},
 	}},
-	shapeBlob:                   {Name: "Blob", Kind: wire.Blob},
-	shapeBoolean:                {Name: "Boolean", Kind: wire.Boolean},
 	shapeBootstrapDatum:         {Name: "BootstrapDatum", Kind: wire.Blob, Sensitive: true},
 	shapeCertificationKeyType:   {Name: "CertificationKeyType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(128), Pattern: wire.Match(`[\u0020-\u00FF]+`, `^(?:[\x{0020}-\x{00FF}]+)$`)},
 	shapeCertificationMapType:   {Name: "CertificationMapType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeCertificationKeyType}, Elem: wire.Ref{At: shapeCertificationValueType}},
@@ -601,7 +599,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeContextKeyNameType:            {Name: "ContextKeyNameType", Kind: wire.String, Min: wire.Bound(5), Max: wire.Bound(256)},
 	shapeContextKeyNamesResultListType: {Name: "ContextKeyNamesResultListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeContextKeyNameType}},
 	shapeContextKeyTypeEnum:            {Name: "ContextKeyTypeEnum", Kind: wire.String, Enum: []string{"string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"}},
-	shapeContextKeyValueListType:       {Name: "ContextKeyValueListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeContextKeyValueListType:       {Name: "ContextKeyValueListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeCreateAccessKeyInput: {Name: "CreateAccessKeyInput", Kind: wire.Structure, Type: wire.StructureOf[CreateAccessKeyInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}},
 	}},
@@ -629,7 +627,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCreateLoginProfileInput: {Name: "CreateLoginProfileInput", Kind: wire.Structure, Type: wire.StructureOf[CreateLoginProfileInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "Password", Ref: wire.Ref{At: shapePasswordType}, Required: true},
-		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeCreateLoginProfileOutput: {Name: "CreateLoginProfileOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateLoginProfileOutput](), Members: []wire.Member{
 		{Name: "LoginProfile", Ref: wire.Ref{At: shapeLoginProfile}, Required: true},
@@ -657,7 +655,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCreatePolicyVersionInput: {Name: "CreatePolicyVersionInput", Kind: wire.Structure, Type: wire.StructureOf[CreatePolicyVersionInput](), Members: []wire.Member{
 		{Name: "PolicyArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
 		{Name: "PolicyDocument", Ref: wire.Ref{At: shapePolicyDocumentType}, Required: true},
-		{Name: "SetAsDefault", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "SetAsDefault", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeCreatePolicyVersionOutput: {Name: "CreatePolicyVersionOutput", Kind: wire.Structure, Type: wire.StructureOf[CreatePolicyVersionOutput](), Members: []wire.Member{
 		{Name: "PolicyVersion", Ref: wire.Ref{At: shapePolicyVersion}},
@@ -693,7 +691,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeCreateServiceSpecificCredentialInput: {Name: "CreateServiceSpecificCredentialInput", Kind: wire.Structure, Type: wire.StructureOf[CreateServiceSpecificCredentialInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeCreateServiceSpecificCredentialOutput: {Name: "CreateServiceSpecificCredentialOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateServiceSpecificCredentialOutput](), Members: []wire.Member{
 		{Name: "ServiceSpecificCredential", Ref: wire.Ref{At: shapeServiceSpecificCredential}},
@@ -822,7 +820,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeEntityDetails: {Name: "EntityDetails", Kind: wire.Structure, Type: wire.StructureOf[EntityDetails](), Members: []wire.Member{
 		{Name: "EntityInfo", Ref: wire.Ref{At: shapeEntityInfo}, Required: true},
-		{Name: "LastAuthenticated", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastAuthenticated", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeEntityInfo: {Name: "EntityInfo", Kind: wire.Structure, Type: wire.StructureOf[EntityInfo](), Members: []wire.Member{
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -833,8 +831,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeEntityType: {Name: "EntityType", Kind: wire.String, Enum: []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}},
 	shapeErrorDetails: {Name: "ErrorDetails", Kind: wire.Structure, Type: wire.StructureOf[ErrorDetails](), Members: []wire.Member{
-		{Name: "Message", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Code", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Code", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeEvalDecisionDetailsType: {Name: "EvalDecisionDetailsType", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeEvalDecisionSourceType}, Elem: wire.Ref{At: shapePolicyEvaluationDecisionType}},
 	shapeEvalDecisionSourceType:  {Name: "EvalDecisionSourceType", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(256)},
@@ -852,7 +850,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeEvaluationResultsListType: {Name: "EvaluationResultsListType", Kind: wire.List, Type: wire.ListOf[EvaluationResult](), Elem: wire.Ref{At: shapeEvaluationResult}},
 	shapeGenerateCredentialReportOutput: {Name: "GenerateCredentialReportOutput", Kind: wire.Structure, Type: wire.StructureOf[GenerateCredentialReportOutput](), Members: []wire.Member{
 		{Name: "State", Ref: wire.Ref{At: shapeReportStateType}},
-		{Name: "Description", Ref: wire.Ref{At: shapeString}},
+		{Name: "Description", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGenerateOrganizationsAccessReportInput: {Name: "GenerateOrganizationsAccessReportInput", Kind: wire.Structure, Type: wire.StructureOf[GenerateOrganizationsAccessReportInput](), Members: []wire.Member{
 		{Name: "EntityPath", Ref: wire.Ref{At: shapeOrganizationsEntityPathType}, Required: true},
@@ -885,8 +883,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "GroupDetailList", Ref: wire.Ref{At: shapeGroupDetailListType}},
 		{Name: "RoleDetailList", Ref: wire.Ref{At: shapeRoleDetailListType}},
 		{Name: "Policies", Ref: wire.Ref{At: shapeManagedPolicyDetailListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetAccountPasswordPolicyOutput: {Name: "GetAccountPasswordPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetAccountPasswordPolicyOutput](), Members: []wire.Member{
 		{Name: "PasswordPolicy", Ref: wire.Ref{At: shapePasswordPolicy}, Required: true},
@@ -905,9 +903,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PolicyInputList", Ref: wire.Ref{At: shapeSimulationPolicyListType}},
 	}},
 	shapeGetCredentialReportOutput: {Name: "GetCredentialReportOutput", Kind: wire.Structure, Type: wire.StructureOf[GetCredentialReportOutput](), Members: []wire.Member{
-		{Name: "Content", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "Content", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "ReportFormat", Ref: wire.Ref{At: shapeReportFormatType}},
-		{Name: "GeneratedTime", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "GeneratedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeGetGroupPolicyInput: {Name: "GetGroupPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetGroupPolicyInput](), Members: []wire.Member{
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}, Required: true},
@@ -926,8 +924,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeGetGroupOutput: {Name: "GetGroupOutput", Kind: wire.Structure, Type: wire.StructureOf[GetGroupOutput](), Members: []wire.Member{
 		{Name: "Group", Ref: wire.Ref{At: shapeGroup}, Required: true},
 		{Name: "Users", Ref: wire.Ref{At: shapeUserListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetInstanceProfileInput: {Name: "GetInstanceProfileInput", Kind: wire.Structure, Type: wire.StructureOf[GetInstanceProfileInput](), Members: []wire.Member{
 		{Name: "InstanceProfileName", Ref: wire.Ref{At: shapeInstanceProfileNameType}, Required: true},
@@ -948,7 +946,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeGetMFADeviceOutput: {Name: "GetMFADeviceOutput", Kind: wire.Structure, Type: wire.StructureOf[GetMFADeviceOutput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}},
 		{Name: "SerialNumber", Ref: wire.Ref{At: shapeSerialNumberType}, Required: true},
-		{Name: "EnableDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "EnableDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Certifications", Ref: wire.Ref{At: shapeCertificationMapType}},
 	}},
 	shapeGetOpenIDConnectProviderInput: {Name: "GetOpenIDConnectProviderInput", Kind: wire.Structure, Type: wire.StructureOf[GetOpenIDConnectProviderInput](), Members: []wire.Member{
@@ -958,7 +956,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Url", Ref: wire.Ref{At: shapeOpenIDConnectProviderUrlType}},
 		{Name: "ClientIDList", Ref: wire.Ref{At: shapeClientIDListType}},
 		{Name: "ThumbprintList", Ref: wire.Ref{At: shapeThumbprintListType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
 	shapeGetOrganizationsAccessReportInput: {Name: "GetOrganizationsAccessReportInput", Kind: wire.Structure, Type: wire.StructureOf[GetOrganizationsAccessReportInput](), Members: []wire.Member{
@@ -969,12 +967,12 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetOrganizationsAccessReportOutput: {Name: "GetOrganizationsAccessReportOutput", Kind: wire.Structure, Type: wire.StructureOf[GetOrganizationsAccessReportOutput](), Members: []wire.Member{
 		{Name: "JobStatus", Ref: wire.Ref{At: shapeJobStatusType}, Required: true},
-		{Name: "JobCreationDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "NumberOfServicesAccessible", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "NumberOfServicesNotAccessed", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "JobCreationDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "NumberOfServicesAccessible", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "NumberOfServicesNotAccessed", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "AccessDetails", Ref: wire.Ref{At: shapeAccessDetails}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "Marker", Ref: wire.Ref{At: shapeMarkerType}},
 		{Name: "ErrorDetails", Ref: wire.Ref{At: shapeErrorDetails}},
 	}},
@@ -1011,8 +1009,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetSAMLProviderOutput: {Name: "GetSAMLProviderOutput", Kind: wire.Structure, Type: wire.StructureOf[GetSAMLProviderOutput](), Members: []wire.Member{
 		{Name: "SAMLMetadataDocument", Ref: wire.Ref{At: shapeSAMLMetadataDocumentType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "ValidUntil", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "ValidUntil", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
 	shapeGetSSHPublicKeyInput: {Name: "GetSSHPublicKeyInput", Kind: wire.Structure, Type: wire.StructureOf[GetSSHPublicKeyInput](), Members: []wire.Member{
@@ -1037,11 +1035,11 @@ var shapes = wire.Link([]wire.Shape{
 	shapeGetServiceLastAccessedDetailsOutput: {Name: "GetServiceLastAccessedDetailsOutput", Kind: wire.Structure, Type: wire.StructureOf[GetServiceLastAccessedDetailsOutput](), Members: []wire.Member{
 		{Name: "JobStatus", Ref: wire.Ref{At: shapeJobStatusType}, Required: true},
 		{Name: "JobType", Ref: wire.Ref{At: shapeAccessAdvisorUsageGranularityType}},
-		{Name: "JobCreationDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "JobCreationDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "ServicesLastAccessed", Ref: wire.Ref{At: shapeServicesLastAccessed}, Required: true},
-		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Error", Ref: wire.Ref{At: shapeErrorDetails}},
 	}},
 	shapeGetServiceLastAccessedDetailsWithEntitiesInput: {Name: "GetServiceLastAccessedDetailsWithEntitiesInput", Kind: wire.Structure, Type: wire.StructureOf[GetServiceLastAccessedDetailsWithEntitiesInput](), Members: []wire.Member{
@@ -1052,11 +1050,11 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetServiceLastAccessedDetailsWithEntitiesOutput: {Name: "GetServiceLastAccessedDetailsWithEntitiesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetServiceLastAccessedDetailsWithEntitiesOutput](), Members: []wire.Member{
 		{Name: "JobStatus", Ref: wire.Ref{At: shapeJobStatusType}, Required: true},
-		{Name: "JobCreationDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "JobCreationDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "JobCompletionDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "EntityDetailsList", Ref: wire.Ref{At: shapeEntityDetailsListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Error", Ref: wire.Ref{At: shapeErrorDetails}},
 	}},
 	shapeGetServiceLinkedRoleDeletionStatusInput: {Name: "GetServiceLinkedRoleDeletionStatusInput", Kind: wire.Structure, Type: wire.StructureOf[GetServiceLinkedRoleDeletionStatusInput](), Members: []wire.Member{
@@ -1086,14 +1084,14 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}, Required: true},
 		{Name: "GroupId", Ref: wire.Ref{At: shapeIdType}, Required: true},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 	}},
 	shapeGroupDetail: {Name: "GroupDetail", Kind: wire.Structure, Type: wire.StructureOf[GroupDetail](), Members: []wire.Member{
 		{Name: "Path", Ref: wire.Ref{At: shapePathType}},
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}},
 		{Name: "GroupId", Ref: wire.Ref{At: shapeIdType}},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "GroupPolicyList", Ref: wire.Ref{At: shapePolicyDetailListType}},
 		{Name: "AttachedManagedPolicies", Ref: wire.Ref{At: shapeAttachedPoliciesListType}},
 	}},
@@ -1102,11 +1100,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "InstanceProfileName", Ref: wire.Ref{At: shapeInstanceProfileNameType}, Required: true},
 		{Name: "InstanceProfileId", Ref: wire.Ref{At: shapeIdType}, Required: true},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "Roles", Ref: wire.Ref{At: shapeRoleListType}, Required: true},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
-	shapeInteger: {Name: "Integer", Kind: wire.Integer},
 	shapeListAccessKeysInput: {Name: "ListAccessKeysInput", Kind: wire.Structure, Type: wire.StructureOf[ListAccessKeysInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}},
 		{Name: "Marker", Ref: wire.Ref{At: shapeMarkerType}},
@@ -1114,8 +1111,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListAccessKeysOutput: {Name: "ListAccessKeysOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAccessKeysOutput](), Members: []wire.Member{
 		{Name: "AccessKeyMetadata", Ref: wire.Ref{At: shapeAccessKeyMetadataListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListAccountAliasesInput: {Name: "ListAccountAliasesInput", Kind: wire.Structure, Type: wire.StructureOf[ListAccountAliasesInput](), Members: []wire.Member{
 		{Name: "Marker", Ref: wire.Ref{At: shapeMarkerType}},
@@ -1123,8 +1120,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListAccountAliasesOutput: {Name: "ListAccountAliasesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAccountAliasesOutput](), Members: []wire.Member{
 		{Name: "AccountAliases", Ref: wire.Ref{At: shapeAccountAliasListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListAttachedGroupPoliciesInput: {Name: "ListAttachedGroupPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedGroupPoliciesInput](), Members: []wire.Member{
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}, Required: true},
@@ -1134,8 +1131,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListAttachedGroupPoliciesOutput: {Name: "ListAttachedGroupPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedGroupPoliciesOutput](), Members: []wire.Member{
 		{Name: "AttachedPolicies", Ref: wire.Ref{At: shapeAttachedPoliciesListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListAttachedRolePoliciesInput: {Name: "ListAttachedRolePoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedRolePoliciesInput](), Members: []wire.Member{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
@@ -1145,8 +1142,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListAttachedRolePoliciesOutput: {Name: "ListAttachedRolePoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedRolePoliciesOutput](), Members: []wire.Member{
 		{Name: "AttachedPolicies", Ref: wire.Ref{At: shapeAttachedPoliciesListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListAttachedUserPoliciesInput: {Name: "ListAttachedUserPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedUserPoliciesInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
@@ -1156,8 +1153,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListAttachedUserPoliciesOutput: {Name: "ListAttachedUserPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAttachedUserPoliciesOutput](), Members: []wire.Member{
 		{Name: "AttachedPolicies", Ref: wire.Ref{At: shapeAttachedPoliciesListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListEntitiesForPolicyInput: {Name: "ListEntitiesForPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[ListEntitiesForPolicyInput](), Members: []wire.Member{
 		{Name: "PolicyArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1171,8 +1168,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "PolicyGroups", Ref: wire.Ref{At: shapePolicyGroupListType}},
 		{Name: "PolicyUsers", Ref: wire.Ref{At: shapePolicyUserListType}},
 		{Name: "PolicyRoles", Ref: wire.Ref{At: shapePolicyRoleListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListGroupPoliciesInput: {Name: "ListGroupPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupPoliciesInput](), Members: []wire.Member{
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}, Required: true},
@@ -1181,8 +1178,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListGroupPoliciesOutput: {Name: "ListGroupPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupPoliciesOutput](), Members: []wire.Member{
 		{Name: "PolicyNames", Ref: wire.Ref{At: shapePolicyNameListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListGroupsForUserInput: {Name: "ListGroupsForUserInput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupsForUserInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}, Required: true},
@@ -1191,8 +1188,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListGroupsForUserOutput: {Name: "ListGroupsForUserOutput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupsForUserOutput](), Members: []wire.Member{
 		{Name: "Groups", Ref: wire.Ref{At: shapeGroupListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListGroupsInput: {Name: "ListGroupsInput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupsInput](), Members: []wire.Member{
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePathPrefixType}},
@@ -1201,8 +1198,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListGroupsOutput: {Name: "ListGroupsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListGroupsOutput](), Members: []wire.Member{
 		{Name: "Groups", Ref: wire.Ref{At: shapeGroupListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListInstanceProfileTagsInput: {Name: "ListInstanceProfileTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfileTagsInput](), Members: []wire.Member{
 		{Name: "InstanceProfileName", Ref: wire.Ref{At: shapeInstanceProfileNameType}, Required: true},
@@ -1211,8 +1208,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListInstanceProfileTagsOutput: {Name: "ListInstanceProfileTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfileTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListInstanceProfilesForRoleInput: {Name: "ListInstanceProfilesForRoleInput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfilesForRoleInput](), Members: []wire.Member{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
@@ -1221,8 +1218,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListInstanceProfilesForRoleOutput: {Name: "ListInstanceProfilesForRoleOutput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfilesForRoleOutput](), Members: []wire.Member{
 		{Name: "InstanceProfiles", Ref: wire.Ref{At: shapeInstanceProfileListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListInstanceProfilesInput: {Name: "ListInstanceProfilesInput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfilesInput](), Members: []wire.Member{
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePathPrefixType}},
@@ -1231,8 +1228,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListInstanceProfilesOutput: {Name: "ListInstanceProfilesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListInstanceProfilesOutput](), Members: []wire.Member{
 		{Name: "InstanceProfiles", Ref: wire.Ref{At: shapeInstanceProfileListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListMFADeviceTagsInput: {Name: "ListMFADeviceTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListMFADeviceTagsInput](), Members: []wire.Member{
 		{Name: "SerialNumber", Ref: wire.Ref{At: shapeSerialNumberType}, Required: true},
@@ -1241,8 +1238,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListMFADeviceTagsOutput: {Name: "ListMFADeviceTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListMFADeviceTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListMFADevicesInput: {Name: "ListMFADevicesInput", Kind: wire.Structure, Type: wire.StructureOf[ListMFADevicesInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}},
@@ -1251,8 +1248,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListMFADevicesOutput: {Name: "ListMFADevicesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListMFADevicesOutput](), Members: []wire.Member{
 		{Name: "MFADevices", Ref: wire.Ref{At: shapeMfaDeviceListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListOpenIDConnectProviderTagsInput: {Name: "ListOpenIDConnectProviderTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListOpenIDConnectProviderTagsInput](), Members: []wire.Member{
 		{Name: "OpenIDConnectProviderArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1261,8 +1258,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListOpenIDConnectProviderTagsOutput: {Name: "ListOpenIDConnectProviderTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListOpenIDConnectProviderTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListOpenIDConnectProvidersInput: {Name: "ListOpenIDConnectProvidersInput", Kind: wire.Structure, Type: wire.StructureOf[ListOpenIDConnectProvidersInput](), Members: []wire.Member{}},
 	shapeListOpenIDConnectProvidersOutput: {Name: "ListOpenIDConnectProvidersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListOpenIDConnectProvidersOutput](), Members: []wire.Member{
@@ -1279,12 +1276,12 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListPoliciesGrantingServiceAccessOutput: {Name: "ListPoliciesGrantingServiceAccessOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPoliciesGrantingServiceAccessOutput](), Members: []wire.Member{
 		{Name: "PoliciesGrantingServiceAccess", Ref: wire.Ref{At: shapeListPolicyGrantingServiceAccessResponseListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPoliciesInput: {Name: "ListPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListPoliciesInput](), Members: []wire.Member{
 		{Name: "Scope", Ref: wire.Ref{At: shapePolicyScopeType}},
-		{Name: "OnlyAttached", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "OnlyAttached", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePolicyPathType}},
 		{Name: "PolicyUsageFilter", Ref: wire.Ref{At: shapePolicyUsageType}},
 		{Name: "Marker", Ref: wire.Ref{At: shapeMarkerType}},
@@ -1292,8 +1289,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListPoliciesOutput: {Name: "ListPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPoliciesOutput](), Members: []wire.Member{
 		{Name: "Policies", Ref: wire.Ref{At: shapePolicyListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPolicyTagsInput: {Name: "ListPolicyTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListPolicyTagsInput](), Members: []wire.Member{
 		{Name: "PolicyArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1302,8 +1299,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListPolicyTagsOutput: {Name: "ListPolicyTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPolicyTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPolicyVersionsInput: {Name: "ListPolicyVersionsInput", Kind: wire.Structure, Type: wire.StructureOf[ListPolicyVersionsInput](), Members: []wire.Member{
 		{Name: "PolicyArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1312,8 +1309,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListPolicyVersionsOutput: {Name: "ListPolicyVersionsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPolicyVersionsOutput](), Members: []wire.Member{
 		{Name: "Versions", Ref: wire.Ref{At: shapePolicyDocumentVersionListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListRolePoliciesInput: {Name: "ListRolePoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListRolePoliciesInput](), Members: []wire.Member{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
@@ -1322,8 +1319,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListRolePoliciesOutput: {Name: "ListRolePoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListRolePoliciesOutput](), Members: []wire.Member{
 		{Name: "PolicyNames", Ref: wire.Ref{At: shapePolicyNameListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListRoleTagsInput: {Name: "ListRoleTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListRoleTagsInput](), Members: []wire.Member{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
@@ -1332,8 +1329,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListRoleTagsOutput: {Name: "ListRoleTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListRoleTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListRolesInput: {Name: "ListRolesInput", Kind: wire.Structure, Type: wire.StructureOf[ListRolesInput](), Members: []wire.Member{
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePathPrefixType}},
@@ -1342,8 +1339,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListRolesOutput: {Name: "ListRolesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListRolesOutput](), Members: []wire.Member{
 		{Name: "Roles", Ref: wire.Ref{At: shapeRoleListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSAMLProviderTagsInput: {Name: "ListSAMLProviderTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListSAMLProviderTagsInput](), Members: []wire.Member{
 		{Name: "SAMLProviderArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1352,8 +1349,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListSAMLProviderTagsOutput: {Name: "ListSAMLProviderTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSAMLProviderTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSAMLProvidersInput: {Name: "ListSAMLProvidersInput", Kind: wire.Structure, Type: wire.StructureOf[ListSAMLProvidersInput](), Members: []wire.Member{}},
 	shapeListSAMLProvidersOutput: {Name: "ListSAMLProvidersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSAMLProvidersOutput](), Members: []wire.Member{
@@ -1366,8 +1363,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListSSHPublicKeysOutput: {Name: "ListSSHPublicKeysOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSSHPublicKeysOutput](), Members: []wire.Member{
 		{Name: "SSHPublicKeys", Ref: wire.Ref{At: shapeSSHPublicKeyListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListServerCertificateTagsInput: {Name: "ListServerCertificateTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListServerCertificateTagsInput](), Members: []wire.Member{
 		{Name: "ServerCertificateName", Ref: wire.Ref{At: shapeServerCertificateNameType}, Required: true},
@@ -1376,8 +1373,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListServerCertificateTagsOutput: {Name: "ListServerCertificateTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListServerCertificateTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListServerCertificatesInput: {Name: "ListServerCertificatesInput", Kind: wire.Structure, Type: wire.StructureOf[ListServerCertificatesInput](), Members: []wire.Member{
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePathPrefixType}},
@@ -1386,12 +1383,12 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListServerCertificatesOutput: {Name: "ListServerCertificatesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListServerCertificatesOutput](), Members: []wire.Member{
 		{Name: "ServerCertificateMetadataList", Ref: wire.Ref{At: shapeServerCertificateMetadataListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListServiceSpecificCredentialsInput: {Name: "ListServiceSpecificCredentialsInput", Kind: wire.Structure, Type: wire.StructureOf[ListServiceSpecificCredentialsInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}},
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListServiceSpecificCredentialsOutput: {Name: "ListServiceSpecificCredentialsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListServiceSpecificCredentialsOutput](), Members: []wire.Member{
 		{Name: "ServiceSpecificCredentials", Ref: wire.Ref{At: shapeServiceSpecificCredentialsListType}},
@@ -1403,8 +1400,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListSigningCertificatesOutput: {Name: "ListSigningCertificatesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSigningCertificatesOutput](), Members: []wire.Member{
 		{Name: "Certificates", Ref: wire.Ref{At: shapeCertificateListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListUserPoliciesInput: {Name: "ListUserPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[ListUserPoliciesInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}, Required: true},
@@ -1413,8 +1410,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListUserPoliciesOutput: {Name: "ListUserPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListUserPoliciesOutput](), Members: []wire.Member{
 		{Name: "PolicyNames", Ref: wire.Ref{At: shapePolicyNameListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListUserTagsInput: {Name: "ListUserTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListUserTagsInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}, Required: true},
@@ -1423,8 +1420,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListUserTagsOutput: {Name: "ListUserTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListUserTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListUsersInput: {Name: "ListUsersInput", Kind: wire.Structure, Type: wire.StructureOf[ListUsersInput](), Members: []wire.Member{
 		{Name: "PathPrefix", Ref: wire.Ref{At: shapePathPrefixType}},
@@ -1433,8 +1430,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListUsersOutput: {Name: "ListUsersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListUsersOutput](), Members: []wire.Member{
 		{Name: "Users", Ref: wire.Ref{At: shapeUserListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListVirtualMFADevicesInput: {Name: "ListVirtualMFADevicesInput", Kind: wire.Structure, Type: wire.StructureOf[ListVirtualMFADevicesInput](), Members: []wire.Member{
 		{Name: "AssignmentStatus", Ref: wire.Ref{At: shapeAssignmentStatusType}},
@@ -1443,18 +1440,18 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListVirtualMFADevicesOutput: {Name: "ListVirtualMFADevicesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListVirtualMFADevicesOutput](), Members: []wire.Member{
 		{Name: "VirtualMFADevices", Ref: wire.Ref{At: shapeVirtualMFADeviceListType}, Required: true},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLoginProfile: {Name: "LoginProfile", Kind: wire.Structure, Type: wire.StructureOf[LoginProfile](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeMFADevice: {Name: "MFADevice", Kind: wire.Structure, Type: wire.StructureOf[MFADevice](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "SerialNumber", Ref: wire.Ref{At: shapeSerialNumberType}, Required: true},
-		{Name: "EnableDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "EnableDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 	}},
 	shapeManagedPolicyDetail: {Name: "ManagedPolicyDetail", Kind: wire.Structure, Type: wire.StructureOf[ManagedPolicyDetail](), Members: []wire.Member{
 		{Name: "PolicyName", Ref: wire.Ref{At: shapePolicyNameType}},
@@ -1462,12 +1459,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
 		{Name: "Path", Ref: wire.Ref{At: shapePolicyPathType}},
 		{Name: "DefaultVersionId", Ref: wire.Ref{At: shapePolicyVersionIdType}},
-		{Name: "AttachmentCount", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "PermissionsBoundaryUsageCount", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "IsAttachable", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AttachmentCount", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "PermissionsBoundaryUsageCount", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "IsAttachable", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "Description", Ref: wire.Ref{At: shapePolicyDescriptionType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "UpdateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "UpdateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "PolicyVersionList", Ref: wire.Ref{At: shapePolicyDocumentVersionListType}},
 	}},
 	shapeManagedPolicyDetailListType: {Name: "ManagedPolicyDetailListType", Kind: wire.List, Type: wire.ListOf[ManagedPolicyDetail](), Elem: wire.Ref{At: shapeManagedPolicyDetail}},
@@ -1477,36 +1474,41 @@ var shapes = wire.Link([]wire.Shape{
 	shapeOpenIDConnectProviderListType: {Name: "OpenIDConnectProviderListType", Kind: wire.List, Type: wire.ListOf[OpenIDConnectProviderListEntry](), Elem: wire.Ref{At: shapeOpenIDConnectProviderListEntry}},
 	shapeOpenIDConnectProviderUrlType:  {Name: "OpenIDConnectProviderUrlType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(255)},
 	shapeOrganizationsDecisionDetail: {Name: "OrganizationsDecisionDetail", Kind: wire.Structure, Type: wire.StructureOf[OrganizationsDecisionDetail](), Members: []wire.Member{
-		{Name: "AllowedByOrganizations", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AllowedByOrganizations", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapePasswordPolicy: {Name: "PasswordPolicy", Kind: wire.Structure, Type: wire.StructureOf[PasswordPolicy](), Members: []wire.Member{
 		{Name: "MinimumPasswordLength", Ref: wire.Ref{At: shapeMinimumPasswordLengthType}},
-		{Name: "RequireSymbols", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireNumbers", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireUppercaseCharacters", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireLowercaseCharacters", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "AllowUsersToChangePassword", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "ExpirePasswords", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "RequireSymbols", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireNumbers", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireUppercaseCharacters", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireLowercaseCharacters", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "AllowUsersToChangePassword", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "ExpirePasswords", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "MaxPasswordAge", Ref: wire.Ref{At: shapeMaxPasswordAgeType}},
 		{Name: "PasswordReusePrevention", Ref: wire.Ref{At: shapePasswordReusePreventionType}},
-		{Name: "HardExpiry", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "HardExpiry", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapePermissionsBoundaryAttachmentType: {Name: "PermissionsBoundaryAttachmentType", Kind: wire.String, Enum: []string{"PermissionsBoundaryPolicy"}},
 	shapePermissionsBoundaryDecisionDetail: {Name: "PermissionsBoundaryDecisionDetail", Kind: wire.Structure, Type: wire.StructureOf[PermissionsBoundaryDecisionDetail](), Members: []wire.Member{
-		{Name: "AllowedByPermissionsBoundary", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AllowedByPermissionsBoundary", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
+	shapePlainBlob:      {Name: "Blob", Kind: wire.Blob},
+	shapePlainBoolean:   {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainInteger:   {Name: "Integer", Kind: wire.Integer},
+	shapePlainString:    {Name: "String", Kind: wire.String},
+	shapePlainTimestamp: {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePolicy: {Name: "Policy", Kind: wire.Structure, Type: wire.StructureOf[Policy](), Members: []wire.Member{
 		{Name: "PolicyName", Ref: wire.Ref{At: shapePolicyNameType}},
 		{Name: "PolicyId", Ref: wire.Ref{At: shapeIdType}},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
 		{Name: "Path", Ref: wire.Ref{At: shapePolicyPathType}},
 		{Name: "DefaultVersionId", Ref: wire.Ref{At: shapePolicyVersionIdType}},
-		{Name: "AttachmentCount", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "PermissionsBoundaryUsageCount", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "IsAttachable", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AttachmentCount", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "PermissionsBoundaryUsageCount", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "IsAttachable", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "Description", Ref: wire.Ref{At: shapePolicyDescriptionType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "UpdateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "UpdateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
 	shapePolicyDetail: {Name: "PolicyDetail", Kind: wire.Structure, Type: wire.StructureOf[PolicyDetail](), Members: []wire.Member{
@@ -1541,12 +1543,12 @@ var shapes = wire.Link([]wire.Shape{
 	shapePolicyVersion: {Name: "PolicyVersion", Kind: wire.Structure, Type: wire.StructureOf[PolicyVersion](), Members: []wire.Member{
 		{Name: "Document", Ref: wire.Ref{At: shapePolicyDocumentType}},
 		{Name: "VersionId", Ref: wire.Ref{At: shapePolicyVersionIdType}},
-		{Name: "IsDefaultVersion", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "IsDefaultVersion", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapePosition: {Name: "Position", Kind: wire.Structure, Type: wire.StructureOf[Position](), Members: []wire.Member{
-		{Name: "Line", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "Column", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Line", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "Column", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapePutGroupPolicyInput: {Name: "PutGroupPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutGroupPolicyInput](), Members: []wire.Member{
 		{Name: "GroupName", Ref: wire.Ref{At: shapeGroupNameType}, Required: true},
@@ -1617,7 +1619,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
 		{Name: "RoleId", Ref: wire.Ref{At: shapeIdType}, Required: true},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "AssumeRolePolicyDocument", Ref: wire.Ref{At: shapePolicyDocumentType}},
 		{Name: "Description", Ref: wire.Ref{At: shapeRoleDescriptionType}},
 		{Name: "MaxSessionDuration", Ref: wire.Ref{At: shapeRoleMaxSessionDurationType}},
@@ -1630,7 +1632,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}},
 		{Name: "RoleId", Ref: wire.Ref{At: shapeIdType}},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "AssumeRolePolicyDocument", Ref: wire.Ref{At: shapePolicyDocumentType}},
 		{Name: "InstanceProfileList", Ref: wire.Ref{At: shapeInstanceProfileListType}},
 		{Name: "RolePolicyList", Ref: wire.Ref{At: shapePolicyDetailListType}},
@@ -1640,8 +1642,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "RoleLastUsed", Ref: wire.Ref{At: shapeRoleLastUsed}},
 	}},
 	shapeRoleLastUsed: {Name: "RoleLastUsed", Kind: wire.Structure, Type: wire.StructureOf[RoleLastUsed](), Members: []wire.Member{
-		{Name: "LastUsedDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "Region", Ref: wire.Ref{At: shapeString}},
+		{Name: "LastUsedDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "Region", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRoleUsageListType: {Name: "RoleUsageListType", Kind: wire.List, Type: wire.ListOf[RoleUsageType](), Elem: wire.Ref{At: shapeRoleUsageType}},
 	shapeRoleUsageType: {Name: "RoleUsageType", Kind: wire.Structure, Type: wire.StructureOf[RoleUsageType](), Members: []wire.Member{
@@ -1651,8 +1653,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeSAMLMetadataDocumentType: {Name: "SAMLMetadataDocumentType", Kind: wire.String, Min: wire.Bound(1000), Max: wire.Bound(10000000)},
 	shapeSAMLProviderListEntry: {Name: "SAMLProviderListEntry", Kind: wire.Structure, Type: wire.StructureOf[SAMLProviderListEntry](), Members: []wire.Member{
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "ValidUntil", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ValidUntil", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeSAMLProviderListType: {Name: "SAMLProviderListType", Kind: wire.List, Type: wire.ListOf[SAMLProviderListEntry](), Elem: wire.Ref{At: shapeSAMLProviderListEntry}},
 	shapeSAMLProviderNameType: {Name: "SAMLProviderNameType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(128), Pattern: wire.Match(`[\w._-]+`, `^(?:[\w._-]+)$`)},
@@ -1662,14 +1664,14 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Fingerprint", Ref: wire.Ref{At: shapePublicKeyFingerprintType}, Required: true},
 		{Name: "SSHPublicKeyBody", Ref: wire.Ref{At: shapePublicKeyMaterialType}, Required: true},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}, Required: true},
-		{Name: "UploadDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "UploadDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeSSHPublicKeyListType: {Name: "SSHPublicKeyListType", Kind: wire.List, Type: wire.ListOf[SSHPublicKeyMetadata](), Elem: wire.Ref{At: shapeSSHPublicKeyMetadata}},
 	shapeSSHPublicKeyMetadata: {Name: "SSHPublicKeyMetadata", Kind: wire.Structure, Type: wire.StructureOf[SSHPublicKeyMetadata](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "SSHPublicKeyId", Ref: wire.Ref{At: shapePublicKeyIdType}, Required: true},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}, Required: true},
-		{Name: "UploadDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "UploadDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 	}},
 	shapeServerCertificate: {Name: "ServerCertificate", Kind: wire.Structure, Type: wire.StructureOf[ServerCertificate](), Members: []wire.Member{
 		{Name: "ServerCertificateMetadata", Ref: wire.Ref{At: shapeServerCertificateMetadata}, Required: true},
@@ -1682,21 +1684,21 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ServerCertificateName", Ref: wire.Ref{At: shapeServerCertificateNameType}, Required: true},
 		{Name: "ServerCertificateId", Ref: wire.Ref{At: shapeIdType}, Required: true},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
-		{Name: "UploadDate", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "Expiration", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "UploadDate", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "Expiration", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeServiceLastAccessed: {Name: "ServiceLastAccessed", Kind: wire.Structure, Type: wire.StructureOf[ServiceLastAccessed](), Members: []wire.Member{
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "LastAuthenticated", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "LastAuthenticated", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "ServiceNamespace", Ref: wire.Ref{At: shapeServiceNamespaceType}, Required: true},
 		{Name: "LastAuthenticatedEntity", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "LastAuthenticatedRegion", Ref: wire.Ref{At: shapeString}},
-		{Name: "TotalAuthenticatedEntities", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "LastAuthenticatedRegion", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "TotalAuthenticatedEntities", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "TrackedActionsLastAccessed", Ref: wire.Ref{At: shapeTrackedActionsLastAccessed}},
 	}},
 	shapeServiceSpecificCredential: {Name: "ServiceSpecificCredential", Kind: wire.Structure, Type: wire.StructureOf[ServiceSpecificCredential](), Members: []wire.Member{
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "ServiceUserName", Ref: wire.Ref{At: shapeServiceUserName}, Required: true},
 		{Name: "ServicePassword", Ref: wire.Ref{At: shapeServicePassword}, Required: true},
 		{Name: "ServiceSpecificCredentialId", Ref: wire.Ref{At: shapeServiceSpecificCredentialId}, Required: true},
@@ -1707,9 +1709,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}, Required: true},
 		{Name: "ServiceUserName", Ref: wire.Ref{At: shapeServiceUserName}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 		{Name: "ServiceSpecificCredentialId", Ref: wire.Ref{At: shapeServiceSpecificCredentialId}, Required: true},
-		{Name: "ServiceName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ServiceName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeServiceSpecificCredentialsListType: {Name: "ServiceSpecificCredentialsListType", Kind: wire.List, Type: wire.ListOf[ServiceSpecificCredentialMetadata](), Elem: wire.Ref{At: shapeServiceSpecificCredentialMetadata}},
 	shapeServicesLastAccessed:               {Name: "ServicesLastAccessed", Kind: wire.List, Type: wire.ListOf[ServiceLastAccessed](), Elem: wire.Ref{At: shapeServiceLastAccessed}},
@@ -1725,7 +1727,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "CertificateId", Ref: wire.Ref{At: shapeCertificateIdType}, Required: true},
 		{Name: "CertificateBody", Ref: wire.Ref{At: shapeCertificateBodyType}, Required: true},
 		{Name: "Status", Ref: wire.Ref{At: shapeStatusType}, Required: true},
-		{Name: "UploadDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "UploadDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 	}},
 	shapeSimulateCustomPolicyInput: {Name: "SimulateCustomPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[SimulateCustomPolicyInput](), Members: []wire.Member{
 		{Name: "PolicyInputList", Ref: wire.Ref{At: shapeSimulationPolicyListType}, Required: true},
@@ -1742,8 +1744,8 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSimulatePolicyResponse: {Name: "SimulatePolicyResponse", Kind: wire.Structure, Type: wire.StructureOf[SimulatePolicyResponse](), Members: []wire.Member{
 		{Name: "EvaluationResults", Ref: wire.Ref{At: shapeEvaluationResultsListType}},
-		{Name: "IsTruncated", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString}},
+		{Name: "IsTruncated", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSimulatePrincipalPolicyInput: {Name: "SimulatePrincipalPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[SimulatePrincipalPolicyInput](), Members: []wire.Member{
 		{Name: "PolicySourceArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1761,13 +1763,12 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSimulationPolicyListType: {Name: "SimulationPolicyListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePolicyDocumentType}},
 	shapeStatement: {Name: "Statement", Kind: wire.Structure, Type: wire.StructureOf[Statement](), Members: []wire.Member{
-		{Name: "SourcePolicyId", Ref: wire.Ref{At: shapeString}},
+		{Name: "SourcePolicyId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "SourcePolicyType", Ref: wire.Ref{At: shapePolicySourceType}},
 		{Name: "StartPosition", Ref: wire.Ref{At: shapePosition}},
 		{Name: "EndPosition", Ref: wire.Ref{At: shapePosition}},
 	}},
 	shapeStatementListType: {Name: "StatementListType", Kind: wire.List, Type: wire.ListOf[Statement](), Elem: wire.Ref{At: shapeStatement}},
-	shapeString:            {Name: "String", Kind: wire.String},
 	shapeTag: {Name: "Tag", Kind: wire.Structure, Type: wire.StructureOf[Tag](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeTagKeyType}, Required: true},
 		{Name: "Value", Ref: wire.Ref{At: shapeTagValueType}, Required: true},
@@ -1804,12 +1805,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "UserName", Ref: wire.Ref{At: shapeExistingUserNameType}, Required: true},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}, Required: true},
 	}},
-	shapeTimestamp: {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeTrackedActionLastAccessed: {Name: "TrackedActionLastAccessed", Kind: wire.Structure, Type: wire.StructureOf[TrackedActionLastAccessed](), Members: []wire.Member{
-		{Name: "ActionName", Ref: wire.Ref{At: shapeString}},
+		{Name: "ActionName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "LastAccessedEntity", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "LastAccessedTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastAccessedRegion", Ref: wire.Ref{At: shapeString}},
+		{Name: "LastAccessedTime", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastAccessedRegion", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeTrackedActionsLastAccessed: {Name: "TrackedActionsLastAccessed", Kind: wire.List, Type: wire.ListOf[TrackedActionLastAccessed](), Elem: wire.Ref{At: shapeTrackedActionLastAccessed}},
 	shapeUntagInstanceProfileInput: {Name: "UntagInstanceProfileInput", Kind: wire.Structure, Type: wire.StructureOf[UntagInstanceProfileInput](), Members: []wire.Member{
@@ -1851,14 +1851,14 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeUpdateAccountPasswordPolicyInput: {Name: "UpdateAccountPasswordPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAccountPasswordPolicyInput](), Members: []wire.Member{
 		{Name: "MinimumPasswordLength", Ref: wire.Ref{At: shapeMinimumPasswordLengthType}},
-		{Name: "RequireSymbols", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireNumbers", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireUppercaseCharacters", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RequireLowercaseCharacters", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "AllowUsersToChangePassword", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "RequireSymbols", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireNumbers", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireUppercaseCharacters", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RequireLowercaseCharacters", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "AllowUsersToChangePassword", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "MaxPasswordAge", Ref: wire.Ref{At: shapeMaxPasswordAgeType}},
 		{Name: "PasswordReusePrevention", Ref: wire.Ref{At: shapePasswordReusePreventionType}},
-		{Name: "HardExpiry", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "HardExpiry", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeUpdateAssumeRolePolicyInput: {Name: "UpdateAssumeRolePolicyInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAssumeRolePolicyInput](), Members: []wire.Member{
 		{Name: "RoleName", Ref: wire.Ref{At: shapeRoleNameType}, Required: true},
@@ -1872,7 +1872,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeUpdateLoginProfileInput: {Name: "UpdateLoginProfileInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateLoginProfileInput](), Members: []wire.Member{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "Password", Ref: wire.Ref{At: shapePasswordType}},
-		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "PasswordResetRequired", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeUpdateOpenIDConnectProviderThumbprintInput: {Name: "UpdateOpenIDConnectProviderThumbprintInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateOpenIDConnectProviderThumbprintInput](), Members: []wire.Member{
 		{Name: "OpenIDConnectProviderArn", Ref: wire.Ref{At: shapeArnType}, Required: true},
@@ -1954,8 +1954,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}, Required: true},
 		{Name: "UserId", Ref: wire.Ref{At: shapeIdType}, Required: true},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}, Required: true},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
-		{Name: "PasswordLastUsed", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
+		{Name: "PasswordLastUsed", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "PermissionsBoundary", Ref: wire.Ref{At: shapeAttachedPermissionsBoundary}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
@@ -1964,7 +1964,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "UserName", Ref: wire.Ref{At: shapeUserNameType}},
 		{Name: "UserId", Ref: wire.Ref{At: shapeIdType}},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
-		{Name: "CreateDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreateDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "UserPolicyList", Ref: wire.Ref{At: shapePolicyDetailListType}},
 		{Name: "GroupList", Ref: wire.Ref{At: shapeGroupNameListType}},
 		{Name: "AttachedManagedPolicies", Ref: wire.Ref{At: shapeAttachedPoliciesListType}},
@@ -1976,7 +1976,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Base32StringSeed", Ref: wire.Ref{At: shapeBootstrapDatum}},
 		{Name: "QRCodePNG", Ref: wire.Ref{At: shapeBootstrapDatum}},
 		{Name: "User", Ref: wire.Ref{At: shapeUser}},
-		{Name: "EnableDate", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "EnableDate", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagListType}},
 	}},
 	shapeAccessKeyIdType:                                 {Name: "accessKeyIdType", Kind: wire.String, Min: wire.Bound(16), Max: wire.Bound(128), Pattern: wire.Match(`[\w]+`, `^(?:[\w]+)$`)},
@@ -2055,7 +2055,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeSortKeyType:                                     {Name: "sortKeyType", Kind: wire.String, Enum: []string{"SERVICE_NAMESPACE_ASCENDING", "SERVICE_NAMESPACE_DESCENDING", "LAST_AUTHENTICATED_TIME_ASCENDING", "LAST_AUTHENTICATED_TIME_DESCENDING"}},
 	shapeStatusType:                                      {Name: "statusType", Kind: wire.String, Enum: []string{"Active", "Inactive"}},
 	shapeSummaryKeyType:                                  {Name: "summaryKeyType", Kind: wire.String, Enum: []string{"Users", "UsersQuota", "Groups", "GroupsQuota", "ServerCertificates", "ServerCertificatesQuota", "UserPolicySizeQuota", "GroupPolicySizeQuota", "GroupsPerUserQuota", "SigningCertificatesPerUserQuota", "AccessKeysPerUserQuota", "MFADevices", "MFADevicesInUse", "AccountMFAEnabled", "AccountAccessKeysPresent", "AccountSigningCertificatesPresent", "AttachedPoliciesPerGroupQuota", "AttachedPoliciesPerRoleQuota", "AttachedPoliciesPerUserQuota", "Policies", "PoliciesQuota", "PolicySizeQuota", "PolicyVersionsInUse", "PolicyVersionsInUseQuota", "VersionsPerPolicyQuota", "GlobalEndpointTokenVersion"}},
-	shapeSummaryMapType:                                  {Name: "summaryMapType", Kind: wire.Map, Type: wire.MapOf[int32](), Key: wire.Ref{At: shapeSummaryKeyType}, Elem: wire.Ref{At: shapeInteger}},
+	shapeSummaryMapType:                                  {Name: "summaryMapType", Kind: wire.Map, Type: wire.MapOf[int32](), Key: wire.Ref{At: shapeSummaryKeyType}, Elem: wire.Ref{At: shapePlainInteger}},
 	shapeTagKeyListType:                                  {Name: "tagKeyListType", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeTagKeyType}, Max: wire.Bound(50)},
 	shapeTagKeyType:                                      {Name: "tagKeyType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(128), Pattern: wire.Match(`[\p{L}\p{Z}\p{N}_.:/=+\-@]+`, `^(?:[\p{L}\p{Z}\p{N}_.:/=+\-@]+)$`)},
 	shapeTagListType:                                     {Name: "tagListType", Kind: wire.List, Type: wire.ListOf[Tag](), Elem: wire.Ref{At: shapeTag}, Max: wire.Bound(50)},

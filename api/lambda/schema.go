@@ -31,7 +31,6 @@ const (
 	shapeArn
 	shapeBatchSize
 	shapeBlob
-	shapeBoolean
 	shapeCodeSigningConfig
 	shapeCodeSigningConfigArn
 	shapeCodeSigningConfigId
@@ -155,7 +154,6 @@ const (
 	shapeImageConfig
 	shapeImageConfigError
 	shapeImageConfigResponse
-	shapeInteger
 	shapeInvalidCodeSignatureExceptionDetail
 	shapeInvalidParameterValueExceptionDetail
 	shapeInvalidRequestContentExceptionDetail
@@ -225,7 +223,6 @@ const (
 	shapeLogGroup
 	shapeLogType
 	shapeLoggingConfig
-	shapeLong
 	shapeMasterRegion
 	shapeMaxAge
 	shapeMaxFunctionEventInvokeConfigListItems
@@ -254,6 +251,12 @@ const (
 	shapePackageType
 	shapeParallelizationFactor
 	shapePattern
+	shapePlainBlob
+	shapePlainBoolean
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
+	shapePlainTimestamp
 	shapePolicyLengthExceededExceptionDetail
 	shapePositiveInteger
 	shapePreconditionFailedExceptionDetail
@@ -318,7 +321,6 @@ const (
 	shapeState
 	shapeStateReasonCode
 	shapeStatementId
-	shapeString
 	shapeStringList
 	shapeSubnetIPAddressLimitReachedExceptionDetail
 	shapeSubnetIds
@@ -328,7 +330,6 @@ const (
 	shapeTags
 	shapeThrottleReason
 	shapeTimeout
-	shapeTimestamp
 	shapeTooManyRequestsExceptionDetail
 	shapeTopic
 	shapeTopics
@@ -372,32 +373,32 @@ const (
 // shapes is the schema; shapes refer to each other by their place in it.
 var shapes = wire.Link([]wire.Shape{
 	shapeAccessDeniedExceptionDetail: {Name: "AccessDeniedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[AccessDeniedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeAccountLimit: {Name: "AccountLimit", Kind: wire.Structure, Type: wire.StructureOf[AccountLimit](), Members: []wire.Member{
-		{Name: "TotalCodeSize", Ref: wire.Ref{At: shapeLong}},
-		{Name: "CodeSizeUnzipped", Ref: wire.Ref{At: shapeLong}},
-		{Name: "CodeSizeZipped", Ref: wire.Ref{At: shapeLong}},
-		{Name: "ConcurrentExecutions", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "TotalCodeSize", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "CodeSizeUnzipped", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "CodeSizeZipped", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "ConcurrentExecutions", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "UnreservedConcurrentExecutions", Ref: wire.Ref{At: shapeUnreservedConcurrentExecutions}},
 	}},
 	shapeAccountUsage: {Name: "AccountUsage", Kind: wire.Structure, Type: wire.StructureOf[AccountUsage](), Members: []wire.Member{
-		{Name: "TotalCodeSize", Ref: wire.Ref{At: shapeLong}},
-		{Name: "FunctionCount", Ref: wire.Ref{At: shapeLong}},
+		{Name: "TotalCodeSize", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "FunctionCount", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeAction: {Name: "Action", Kind: wire.String, Pattern: wire.Match(`(lambda:[*]|lambda:[a-zA-Z]+|[*])`, `^(?:(lambda:[*]|lambda:[a-zA-Z]+|[*]))$`)},
 	shapeAddLayerVersionPermissionInput: {Name: "AddLayerVersionPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[AddLayerVersionPermissionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "VersionNumber", Ref: wire.Ref{At: shapeLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
+		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
 		{Name: "StatementId", Ref: wire.Ref{At: shapeStatementId}, Required: true},
 		{Name: "Action", Ref: wire.Ref{At: shapeLayerPermissionAllowedAction}, Required: true},
 		{Name: "Principal", Ref: wire.Ref{At: shapeLayerPermissionAllowedPrincipal}, Required: true},
 		{Name: "OrganizationId", Ref: wire.Ref{At: shapeOrganizationId}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString, Wire: "RevisionId"}, In: wire.InQuery},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString, Wire: "RevisionId"}, In: wire.InQuery},
 	}},
 	shapeAddLayerVersionPermissionOutput: {Name: "AddLayerVersionPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddLayerVersionPermissionOutput](), Members: []wire.Member{
-		{Name: "Statement", Ref: wire.Ref{At: shapeString}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "Statement", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeAddPermissionInput: {Name: "AddPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -408,13 +409,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SourceAccount", Ref: wire.Ref{At: shapeSourceOwner}},
 		{Name: "EventSourceToken", Ref: wire.Ref{At: shapeEventSourceToken}},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "PrincipalOrgID", Ref: wire.Ref{At: shapePrincipalOrgID}},
 		{Name: "FunctionUrlAuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}},
-		{Name: "InvokedViaFunctionUrl", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "InvokedViaFunctionUrl", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeAddPermissionOutput: {Name: "AddPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionOutput](), Members: []wire.Member{
-		{Name: "Statement", Ref: wire.Ref{At: shapeString}},
+		{Name: "Statement", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeAdditionalVersion:        {Name: "AdditionalVersion", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1024), Pattern: wire.Match(`[0-9]+`, `^(?:[0-9]+)$`)},
 	shapeAdditionalVersionWeights: {Name: "AdditionalVersionWeights", Kind: wire.Map, Type: wire.MapOf[float64](), Key: wire.Ref{At: shapeAdditionalVersion}, Elem: wire.Ref{At: shapeWeight}},
@@ -425,7 +426,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionVersion", Ref: wire.Ref{At: shapeVersion}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
 		{Name: "RoutingConfig", Ref: wire.Ref{At: shapeAliasRoutingConfiguration}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeAliasList: {Name: "AliasList", Kind: wire.List, Type: wire.ListOf[AliasConfiguration](), Elem: wire.Ref{At: shapeAliasConfiguration}},
 	shapeAliasRoutingConfiguration: {Name: "AliasRoutingConfiguration", Kind: wire.Structure, Type: wire.StructureOf[AliasRoutingConfiguration](), Members: []wire.Member{
@@ -444,31 +445,30 @@ var shapes = wire.Link([]wire.Shape{
 	shapeArchitecturesList:   {Name: "ArchitecturesList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeArchitecture}, Min: wire.Bound(1), Max: wire.Bound(1)},
 	shapeArn:                 {Name: "Arn", Kind: wire.String, Pattern: wire.Match(`arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)`, `^(?:arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*))$`)},
 	shapeBatchSize:           {Name: "BatchSize", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(10000)},
-	shapeBlob:                {Name: "Blob", Kind: wire.Blob},
-	shapeBoolean:             {Name: "Boolean", Kind: wire.Boolean},
+	shapeBlob:                {Name: "Blob", Kind: wire.Blob, Sensitive: true},
 	shapeCodeSigningConfig: {Name: "CodeSigningConfig", Kind: wire.Structure, Type: wire.StructureOf[CodeSigningConfig](), Members: []wire.Member{
 		{Name: "CodeSigningConfigId", Ref: wire.Ref{At: shapeCodeSigningConfigId}, Required: true},
 		{Name: "CodeSigningConfigArn", Ref: wire.Ref{At: shapeCodeSigningConfigArn}, Required: true},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
 		{Name: "AllowedPublishers", Ref: wire.Ref{At: shapeAllowedPublishers}, Required: true},
 		{Name: "CodeSigningPolicies", Ref: wire.Ref{At: shapeCodeSigningPolicies}, Required: true},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeCodeSigningConfigArn:  {Name: "CodeSigningConfigArn", Kind: wire.String, Max: wire.Bound(200), Pattern: wire.Match(`arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}:\d{12}:code-signing-config:csc-[a-z0-9]{17}`, `^(?:arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso(b?)))?-[a-z]+-\d{1}:\d{12}:code-signing-config:csc-[a-z0-9]{17})$`)},
 	shapeCodeSigningConfigId:   {Name: "CodeSigningConfigId", Kind: wire.String, Pattern: wire.Match(`csc-[a-zA-Z0-9-_\.]{17}`, `^(?:csc-[a-zA-Z0-9-_\.]{17})$`)},
 	shapeCodeSigningConfigList: {Name: "CodeSigningConfigList", Kind: wire.List, Type: wire.ListOf[CodeSigningConfig](), Elem: wire.Ref{At: shapeCodeSigningConfig}},
 	shapeCodeSigningConfigNotFoundExceptionDetail: {Name: "CodeSigningConfigNotFoundExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[CodeSigningConfigNotFoundExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCodeSigningPolicies: {Name: "CodeSigningPolicies", Kind: wire.Structure, Type: wire.StructureOf[CodeSigningPolicies](), Members: []wire.Member{
 		{Name: "UntrustedArtifactOnDeployment", Ref: wire.Ref{At: shapeCodeSigningPolicy}},
 	}},
 	shapeCodeSigningPolicy: {Name: "CodeSigningPolicy", Kind: wire.String, Enum: []string{"Warn", "Enforce"}},
 	shapeCodeStorageExceededExceptionDetail: {Name: "CodeStorageExceededExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[CodeStorageExceededExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCodeVerificationFailedExceptionDetail: {Name: "CodeVerificationFailedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[CodeVerificationFailedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCollectionName:          {Name: "CollectionName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(57), Pattern: wire.Match(`(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)`, `^(?:[_a-zA-Z0-9][^$]*)$`)},
 	shapeCompatibleArchitectures: {Name: "CompatibleArchitectures", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeArchitecture}, Max: wire.Bound(2)},
@@ -477,7 +477,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ReservedConcurrentExecutions", Ref: wire.Ref{At: shapeReservedConcurrentExecutions}},
 	}},
 	shapeCors: {Name: "Cors", Kind: wire.Structure, Type: wire.StructureOf[Cors](), Members: []wire.Member{
-		{Name: "AllowCredentials", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "AllowCredentials", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "AllowHeaders", Ref: wire.Ref{At: shapeHeadersList}},
 		{Name: "AllowMethods", Ref: wire.Ref{At: shapeAllowMethodsList}},
 		{Name: "AllowOrigins", Ref: wire.Ref{At: shapeAllowOriginsList}},
@@ -502,16 +502,16 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCreateEventSourceMappingInput: {Name: "CreateEventSourceMappingInput", Kind: wire.Structure, Type: wire.StructureOf[CreateEventSourceMappingInput](), Members: []wire.Member{
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn}},
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName}, Required: true},
-		{Name: "Enabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Enabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "BatchSize", Ref: wire.Ref{At: shapeBatchSize}},
 		{Name: "FilterCriteria", Ref: wire.Ref{At: shapeFilterCriteria}},
 		{Name: "MaximumBatchingWindowInSeconds", Ref: wire.Ref{At: shapeMaximumBatchingWindowInSeconds}},
 		{Name: "ParallelizationFactor", Ref: wire.Ref{At: shapeParallelizationFactor}},
 		{Name: "StartingPosition", Ref: wire.Ref{At: shapeEventSourcePosition}},
-		{Name: "StartingPositionTimestamp", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "StartingPositionTimestamp", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "DestinationConfig", Ref: wire.Ref{At: shapeDestinationConfig}},
 		{Name: "MaximumRecordAgeInSeconds", Ref: wire.Ref{At: shapeMaximumRecordAgeInSeconds}},
-		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "MaximumRetryAttempts", Ref: wire.Ref{At: shapeMaximumRetryAttemptsEventSourceMapping}},
 		{Name: "TumblingWindowInSeconds", Ref: wire.Ref{At: shapeTumblingWindowInSeconds}},
 		{Name: "Topics", Ref: wire.Ref{At: shapeTopics}},
@@ -537,7 +537,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
 		{Name: "Timeout", Ref: wire.Ref{At: shapeTimeout}},
 		{Name: "MemorySize", Ref: wire.Ref{At: shapeMemorySize}},
-		{Name: "Publish", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Publish", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "VpcConfig", Ref: wire.Ref{At: shapeVpcConfig}},
 		{Name: "PackageType", Ref: wire.Ref{At: shapePackageType}},
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
@@ -566,7 +566,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}, Required: true},
 		{Name: "AuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}, Required: true},
 		{Name: "Cors", Ref: wire.Ref{At: shapeCors}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "InvokeMode", Ref: wire.Ref{At: shapeInvokeMode}},
 	}},
 	shapeDatabaseName: {Name: "DatabaseName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(63), Pattern: wire.Match(`[^ /\.$\x22]*`, `^(?:[^ /\.$\x22]*)$`)},
@@ -582,7 +582,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeDeleteCodeSigningConfigOutput: {Name: "DeleteCodeSigningConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteCodeSigningConfigOutput](), Members: []wire.Member{}},
 	shapeDeleteEventSourceMappingInput: {Name: "DeleteEventSourceMappingInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteEventSourceMappingInput](), Members: []wire.Member{
-		{Name: "UUID", Ref: wire.Ref{At: shapeString, Wire: "UUID"}, Required: true, In: wire.InPath},
+		{Name: "UUID", Ref: wire.Ref{At: shapePlainString, Wire: "UUID"}, Required: true, In: wire.InPath},
 	}},
 	shapeDeleteFunctionCodeSigningConfigInput: {Name: "DeleteFunctionCodeSigningConfigInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteFunctionCodeSigningConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -604,7 +604,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeDeleteLayerVersionInput: {Name: "DeleteLayerVersionInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteLayerVersionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "VersionNumber", Ref: wire.Ref{At: shapeLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
+		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
 	}},
 	shapeDeleteProvisionedConcurrencyConfigInput: {Name: "DeleteProvisionedConcurrencyConfigInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteProvisionedConcurrencyConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -622,29 +622,29 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FullDocument", Ref: wire.Ref{At: shapeFullDocument}},
 	}},
 	shapeEC2AccessDeniedExceptionDetail: {Name: "EC2AccessDeniedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EC2AccessDeniedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEC2ThrottledExceptionDetail: {Name: "EC2ThrottledExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EC2ThrottledExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEC2UnexpectedExceptionDetail: {Name: "EC2UnexpectedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EC2UnexpectedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
-		{Name: "EC2ErrorCode", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "EC2ErrorCode", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEFSIOExceptionDetail: {Name: "EFSIOExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EFSIOExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEFSMountConnectivityExceptionDetail: {Name: "EFSMountConnectivityExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EFSMountConnectivityExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEFSMountFailureExceptionDetail: {Name: "EFSMountFailureExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EFSMountFailureExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEFSMountTimeoutExceptionDetail: {Name: "EFSMountTimeoutExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[EFSMountTimeoutExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeENILimitReachedExceptionDetail: {Name: "ENILimitReachedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ENILimitReachedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeEndPointType:  {Name: "EndPointType", Kind: wire.String, Enum: []string{"KAFKA_BOOTSTRAP_SERVERS"}},
 	shapeEndpoint:      {Name: "Endpoint", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(300), Pattern: wire.Match(`^(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9])\.)*([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9\-]*[A-Za-z0-9]):[0-9]{1,5}`, `^(?:^(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9])\.)*([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9\-]*[A-Za-z0-9]):[0-9]{1,5})$`)},
@@ -654,7 +654,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Variables", Ref: wire.Ref{At: shapeEnvironmentVariables}},
 	}},
 	shapeEnvironmentError: {Name: "EnvironmentError", Kind: wire.Structure, Type: wire.StructureOf[EnvironmentError](), Members: []wire.Member{
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Message", Ref: wire.Ref{At: shapeSensitiveString}},
 	}},
 	shapeEnvironmentResponse: {Name: "EnvironmentResponse", Kind: wire.Structure, Type: wire.StructureOf[EnvironmentResponse](), Members: []wire.Member{
@@ -669,26 +669,26 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeEphemeralStorageSize: {Name: "EphemeralStorageSize", Kind: wire.Integer, Min: wire.Bound(512), Max: wire.Bound(10240)},
 	shapeEventSourceMappingConfiguration: {Name: "EventSourceMappingConfiguration", Kind: wire.Structure, Type: wire.StructureOf[EventSourceMappingConfiguration](), Members: []wire.Member{
-		{Name: "UUID", Ref: wire.Ref{At: shapeString}},
+		{Name: "UUID", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "StartingPosition", Ref: wire.Ref{At: shapeEventSourcePosition}},
-		{Name: "StartingPositionTimestamp", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "StartingPositionTimestamp", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "BatchSize", Ref: wire.Ref{At: shapeBatchSize}},
 		{Name: "MaximumBatchingWindowInSeconds", Ref: wire.Ref{At: shapeMaximumBatchingWindowInSeconds}},
 		{Name: "ParallelizationFactor", Ref: wire.Ref{At: shapeParallelizationFactor}},
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn}},
 		{Name: "FilterCriteria", Ref: wire.Ref{At: shapeFilterCriteria}},
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "LastProcessingResult", Ref: wire.Ref{At: shapeString}},
-		{Name: "State", Ref: wire.Ref{At: shapeString}},
-		{Name: "StateTransitionReason", Ref: wire.Ref{At: shapeString}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainTimestamp}},
+		{Name: "LastProcessingResult", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "State", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "StateTransitionReason", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "DestinationConfig", Ref: wire.Ref{At: shapeDestinationConfig}},
 		{Name: "Topics", Ref: wire.Ref{At: shapeTopics}},
 		{Name: "Queues", Ref: wire.Ref{At: shapeQueues}},
 		{Name: "SourceAccessConfigurations", Ref: wire.Ref{At: shapeSourceAccessConfigurations}},
 		{Name: "SelfManagedEventSource", Ref: wire.Ref{At: shapeSelfManagedEventSource}},
 		{Name: "MaximumRecordAgeInSeconds", Ref: wire.Ref{At: shapeMaximumRecordAgeInSeconds}},
-		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "MaximumRetryAttempts", Ref: wire.Ref{At: shapeMaximumRetryAttemptsEventSourceMapping}},
 		{Name: "TumblingWindowInSeconds", Ref: wire.Ref{At: shapeTumblingWindowInSeconds}},
 		{Name: "FunctionResponseTypes", Ref: wire.Ref{At: shapeFunctionResponseTypeList}},
@@ -698,7 +698,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "DocumentDBEventSourceConfig", Ref: wire.Ref{At: shapeDocumentDBEventSourceConfig}},
 		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
 		{Name: "FilterCriteriaError", Ref: wire.Ref{At: shapeFilterCriteriaError}},
-		{Name: "EventSourceMappingArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "EventSourceMappingArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MetricsConfig", Ref: wire.Ref{At: shapeEventSourceMappingMetricsConfig}},
 		{Name: "ProvisionedPollerConfig", Ref: wire.Ref{At: shapeProvisionedPollerConfig}},
 	}},
@@ -723,8 +723,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Filters", Ref: wire.Ref{At: shapeFilterList}},
 	}},
 	shapeFilterCriteriaError: {Name: "FilterCriteriaError", Kind: wire.Structure, Type: wire.StructureOf[FilterCriteriaError](), Members: []wire.Member{
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFilterList:      {Name: "FilterList", Kind: wire.List, Type: wire.ListOf[Filter](), Elem: wire.Ref{At: shapeFilter}},
 	shapeFullDocument:    {Name: "FullDocument", Kind: wire.String, Enum: []string{"UpdateLookup", "Default"}},
@@ -735,13 +735,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "S3Bucket", Ref: wire.Ref{At: shapeS3Bucket}},
 		{Name: "S3Key", Ref: wire.Ref{At: shapeS3Key}},
 		{Name: "S3ObjectVersion", Ref: wire.Ref{At: shapeS3ObjectVersion}},
-		{Name: "ImageUri", Ref: wire.Ref{At: shapeString}},
+		{Name: "ImageUri", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFunctionCodeLocation: {Name: "FunctionCodeLocation", Kind: wire.Structure, Type: wire.StructureOf[FunctionCodeLocation](), Members: []wire.Member{
-		{Name: "RepositoryType", Ref: wire.Ref{At: shapeString}},
-		{Name: "Location", Ref: wire.Ref{At: shapeString}},
-		{Name: "ImageUri", Ref: wire.Ref{At: shapeString}},
-		{Name: "ResolvedImageUri", Ref: wire.Ref{At: shapeString}},
+		{Name: "RepositoryType", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Location", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ImageUri", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ResolvedImageUri", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFunctionConfiguration: {Name: "FunctionConfiguration", Kind: wire.Structure, Type: wire.StructureOf[FunctionConfiguration](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName}},
@@ -749,12 +749,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Runtime", Ref: wire.Ref{At: shapeRuntime}},
 		{Name: "Role", Ref: wire.Ref{At: shapeRoleArn}},
 		{Name: "Handler", Ref: wire.Ref{At: shapeHandler}},
-		{Name: "CodeSize", Ref: wire.Ref{At: shapeLong}},
+		{Name: "CodeSize", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
 		{Name: "Timeout", Ref: wire.Ref{At: shapeTimeout}},
 		{Name: "MemorySize", Ref: wire.Ref{At: shapeMemorySize}},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeString}},
-		{Name: "CodeSha256", Ref: wire.Ref{At: shapeString}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CodeSha256", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Version", Ref: wire.Ref{At: shapeVersion}},
 		{Name: "VpcConfig", Ref: wire.Ref{At: shapeVpcConfigResponse}},
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
@@ -762,13 +762,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
 		{Name: "TracingConfig", Ref: wire.Ref{At: shapeTracingConfigResponse}},
 		{Name: "MasterArn", Ref: wire.Ref{At: shapeFunctionArn}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Layers", Ref: wire.Ref{At: shapeLayersReferenceList}},
 		{Name: "State", Ref: wire.Ref{At: shapeState}},
-		{Name: "StateReason", Ref: wire.Ref{At: shapeString}},
+		{Name: "StateReason", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "StateReasonCode", Ref: wire.Ref{At: shapeStateReasonCode}},
 		{Name: "LastUpdateStatus", Ref: wire.Ref{At: shapeLastUpdateStatus}},
-		{Name: "LastUpdateStatusReason", Ref: wire.Ref{At: shapeString}},
+		{Name: "LastUpdateStatusReason", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "LastUpdateStatusReasonCode", Ref: wire.Ref{At: shapeLastUpdateStatusReasonCode}},
 		{Name: "FileSystemConfigs", Ref: wire.Ref{At: shapeFileSystemConfigList}},
 		{Name: "PackageType", Ref: wire.Ref{At: shapePackageType}},
@@ -782,7 +782,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "LoggingConfig", Ref: wire.Ref{At: shapeLoggingConfig}},
 	}},
 	shapeFunctionEventInvokeConfig: {Name: "FunctionEventInvokeConfig", Kind: wire.Structure, Type: wire.StructureOf[FunctionEventInvokeConfig](), Members: []wire.Member{
-		{Name: "LastModified", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}},
 		{Name: "MaximumRetryAttempts", Ref: wire.Ref{At: shapeMaximumRetryAttempts}},
 		{Name: "MaximumEventAgeInSeconds", Ref: wire.Ref{At: shapeMaximumEventAgeInSeconds}},
@@ -798,8 +798,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeFunctionUrlConfig: {Name: "FunctionUrlConfig", Kind: wire.Structure, Type: wire.StructureOf[FunctionUrlConfig](), Members: []wire.Member{
 		{Name: "FunctionUrl", Ref: wire.Ref{At: shapeFunctionUrl}, Required: true},
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}, Required: true},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Cors", Ref: wire.Ref{At: shapeCors}},
 		{Name: "AuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}, Required: true},
 		{Name: "InvokeMode", Ref: wire.Ref{At: shapeInvokeMode}},
@@ -823,7 +823,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "CodeSigningConfig", Ref: wire.Ref{At: shapeCodeSigningConfig}, Required: true},
 	}},
 	shapeGetEventSourceMappingInput: {Name: "GetEventSourceMappingInput", Kind: wire.Structure, Type: wire.StructureOf[GetEventSourceMappingInput](), Members: []wire.Member{
-		{Name: "UUID", Ref: wire.Ref{At: shapeString, Wire: "UUID"}, Required: true, In: wire.InPath},
+		{Name: "UUID", Ref: wire.Ref{At: shapePlainString, Wire: "UUID"}, Required: true, In: wire.InPath},
 	}},
 	shapeGetFunctionCodeSigningConfigInput: {Name: "GetFunctionCodeSigningConfigInput", Kind: wire.Structure, Type: wire.StructureOf[GetFunctionCodeSigningConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -865,8 +865,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}, Required: true},
 		{Name: "AuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}, Required: true},
 		{Name: "Cors", Ref: wire.Ref{At: shapeCors}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "InvokeMode", Ref: wire.Ref{At: shapeInvokeMode}},
 	}},
 	shapeGetLayerVersionByArnInput: {Name: "GetLayerVersionByArnInput", Kind: wire.Structure, Type: wire.StructureOf[GetLayerVersionByArnInput](), Members: []wire.Member{
@@ -874,23 +874,23 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetLayerVersionPolicyInput: {Name: "GetLayerVersionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetLayerVersionPolicyInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "VersionNumber", Ref: wire.Ref{At: shapeLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
+		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
 	}},
 	shapeGetLayerVersionPolicyOutput: {Name: "GetLayerVersionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetLayerVersionPolicyOutput](), Members: []wire.Member{
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetLayerVersionInput: {Name: "GetLayerVersionInput", Kind: wire.Structure, Type: wire.StructureOf[GetLayerVersionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "VersionNumber", Ref: wire.Ref{At: shapeLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
+		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
 	}},
 	shapeGetLayerVersionResponse: {Name: "GetLayerVersionResponse", Kind: wire.Structure, Type: wire.StructureOf[GetLayerVersionResponse](), Members: []wire.Member{
 		{Name: "Content", Ref: wire.Ref{At: shapeLayerVersionContentOutput}},
 		{Name: "LayerArn", Ref: wire.Ref{At: shapeLayerArn}},
 		{Name: "LayerVersionArn", Ref: wire.Ref{At: shapeLayerVersionArn}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
-		{Name: "CreatedDate", Ref: wire.Ref{At: shapeString}},
-		{Name: "Version", Ref: wire.Ref{At: shapeLong}},
+		{Name: "CreatedDate", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Version", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "CompatibleRuntimes", Ref: wire.Ref{At: shapeCompatibleRuntimes}},
 		{Name: "LicenseInfo", Ref: wire.Ref{At: shapeLicenseInfo}},
 		{Name: "CompatibleArchitectures", Ref: wire.Ref{At: shapeCompatibleArchitectures}},
@@ -900,8 +900,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
 	}},
 	shapeGetPolicyOutput: {Name: "GetPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetPolicyOutput](), Members: []wire.Member{
-		{Name: "Policy", Ref: wire.Ref{At: shapeString}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "Policy", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetProvisionedConcurrencyConfigInput: {Name: "GetProvisionedConcurrencyConfigInput", Kind: wire.Structure, Type: wire.StructureOf[GetProvisionedConcurrencyConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -912,8 +912,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AvailableProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "AllocatedProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "Status", Ref: wire.Ref{At: shapeProvisionedConcurrencyStatusEnum}},
-		{Name: "StatusReason", Ref: wire.Ref{At: shapeString}},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeString}},
+		{Name: "StatusReason", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetRuntimeManagementConfigInput: {Name: "GetRuntimeManagementConfigInput", Kind: wire.Structure, Type: wire.StructureOf[GetRuntimeManagementConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -933,103 +933,102 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "WorkingDirectory", Ref: wire.Ref{At: shapeWorkingDirectory}},
 	}},
 	shapeImageConfigError: {Name: "ImageConfigError", Kind: wire.Structure, Type: wire.StructureOf[ImageConfigError](), Members: []wire.Member{
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Message", Ref: wire.Ref{At: shapeSensitiveString}},
 	}},
 	shapeImageConfigResponse: {Name: "ImageConfigResponse", Kind: wire.Structure, Type: wire.StructureOf[ImageConfigResponse](), Members: []wire.Member{
 		{Name: "ImageConfig", Ref: wire.Ref{At: shapeImageConfig}},
 		{Name: "Error", Ref: wire.Ref{At: shapeImageConfigError}},
 	}},
-	shapeInteger: {Name: "Integer", Kind: wire.Integer},
 	shapeInvalidCodeSignatureExceptionDetail: {Name: "InvalidCodeSignatureExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidCodeSignatureExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidParameterValueExceptionDetail: {Name: "InvalidParameterValueExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidParameterValueExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidRequestContentExceptionDetail: {Name: "InvalidRequestContentExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidRequestContentExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidRuntimeExceptionDetail: {Name: "InvalidRuntimeExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidRuntimeExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidSecurityGroupIDExceptionDetail: {Name: "InvalidSecurityGroupIDExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidSecurityGroupIDExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidSubnetIDExceptionDetail: {Name: "InvalidSubnetIDExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidSubnetIDExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvalidZipFileExceptionDetail: {Name: "InvalidZipFileExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidZipFileExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvokeInput: {Name: "InvokeInput", Kind: wire.Structure, Type: wire.StructureOf[InvokeInput](), Payload: "Payload", Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "InvocationType", Ref: wire.Ref{At: shapeInvocationType, Wire: "X-Amz-Invocation-Type"}, In: wire.InHeader},
 		{Name: "LogType", Ref: wire.Ref{At: shapeLogType, Wire: "X-Amz-Log-Type"}, In: wire.InHeader},
-		{Name: "ClientContext", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Client-Context"}, In: wire.InHeader},
+		{Name: "ClientContext", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Client-Context"}, In: wire.InHeader},
 		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
 	}},
 	shapeInvokeOutput: {Name: "InvokeOutput", Kind: wire.Structure, Type: wire.StructureOf[InvokeOutput](), Payload: "Payload", Members: []wire.Member{
-		{Name: "StatusCode", Ref: wire.Ref{At: shapeInteger}, In: wire.InStatus},
-		{Name: "FunctionError", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Function-Error"}, In: wire.InHeader},
-		{Name: "LogResult", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Log-Result"}, In: wire.InHeader},
+		{Name: "StatusCode", Ref: wire.Ref{At: shapePlainInteger}, In: wire.InStatus},
+		{Name: "FunctionError", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Function-Error"}, In: wire.InHeader},
+		{Name: "LogResult", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Log-Result"}, In: wire.InHeader},
 		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}},
 		{Name: "ExecutedVersion", Ref: wire.Ref{At: shapeVersion, Wire: "X-Amz-Executed-Version"}, In: wire.InHeader},
 	}},
 	shapeInvocationType: {Name: "InvocationType", Kind: wire.String, Enum: []string{"Event", "RequestResponse", "DryRun"}},
 	shapeInvokeAsyncInput: {Name: "InvokeAsyncInput", Kind: wire.Structure, Type: wire.StructureOf[InvokeAsyncInput](), Payload: "InvokeArgs", Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "InvokeArgs", Ref: wire.Ref{At: shapeBlob}, Required: true},
+		{Name: "InvokeArgs", Ref: wire.Ref{At: shapePlainBlob}, Required: true},
 	}},
 	shapeInvokeAsyncOutput: {Name: "InvokeAsyncOutput", Kind: wire.Structure, Type: wire.StructureOf[InvokeAsyncOutput](), Members: []wire.Member{
-		{Name: "Status", Ref: wire.Ref{At: shapeInteger}, In: wire.InStatus},
+		{Name: "Status", Ref: wire.Ref{At: shapePlainInteger}, In: wire.InStatus},
 	}},
 	shapeInvokeMode: {Name: "InvokeMode", Kind: wire.String, Enum: []string{"BUFFERED", "RESPONSE_STREAM"}},
 	shapeInvokeResponseStreamUpdate: {Name: "InvokeResponseStreamUpdate", Kind: wire.Structure, Type: wire.StructureOf[InvokeResponseStreamUpdate](), Members: []wire.Member{
 		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}},
 	}},
 	shapeInvokeWithResponseStreamCompleteEvent: {Name: "InvokeWithResponseStreamCompleteEvent", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamCompleteEvent](), Members: []wire.Member{
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
-		{Name: "ErrorDetails", Ref: wire.Ref{At: shapeString}},
-		{Name: "LogResult", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ErrorDetails", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "LogResult", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeInvokeWithResponseStreamInput: {Name: "InvokeWithResponseStreamInput", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamInput](), Payload: "Payload", Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "InvocationType", Ref: wire.Ref{At: shapeResponseStreamingInvocationType, Wire: "X-Amz-Invocation-Type"}, In: wire.InHeader},
 		{Name: "LogType", Ref: wire.Ref{At: shapeLogType, Wire: "X-Amz-Log-Type"}, In: wire.InHeader},
-		{Name: "ClientContext", Ref: wire.Ref{At: shapeString, Wire: "X-Amz-Client-Context"}, In: wire.InHeader},
+		{Name: "ClientContext", Ref: wire.Ref{At: shapePlainString, Wire: "X-Amz-Client-Context"}, In: wire.InHeader},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
 		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}},
 	}},
 	shapeInvokeWithResponseStreamOutput: {Name: "InvokeWithResponseStreamOutput", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamOutput](), Payload: "EventStream", Members: []wire.Member{
-		{Name: "StatusCode", Ref: wire.Ref{At: shapeInteger}, In: wire.InStatus},
+		{Name: "StatusCode", Ref: wire.Ref{At: shapePlainInteger}, In: wire.InStatus},
 		{Name: "ExecutedVersion", Ref: wire.Ref{At: shapeVersion, Wire: "X-Amz-Executed-Version"}, In: wire.InHeader},
 		{Name: "EventStream", Ref: wire.Ref{At: shapeInvokeWithResponseStreamResponseEvent}},
-		{Name: "ResponseStreamContentType", Ref: wire.Ref{At: shapeString, Wire: "Content-Type"}, In: wire.InHeader},
+		{Name: "ResponseStreamContentType", Ref: wire.Ref{At: shapePlainString, Wire: "Content-Type"}, In: wire.InHeader},
 	}},
 	shapeInvokeWithResponseStreamResponseEvent: {Name: "InvokeWithResponseStreamResponseEvent", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamResponseEvent](), Members: []wire.Member{
 		{Name: "PayloadChunk", Ref: wire.Ref{At: shapeInvokeResponseStreamUpdate}},
 		{Name: "InvokeComplete", Ref: wire.Ref{At: shapeInvokeWithResponseStreamCompleteEvent}},
 	}},
 	shapeKMSAccessDeniedExceptionDetail: {Name: "KMSAccessDeniedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[KMSAccessDeniedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeKMSDisabledExceptionDetail: {Name: "KMSDisabledExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[KMSDisabledExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeKMSInvalidStateExceptionDetail: {Name: "KMSInvalidStateExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[KMSInvalidStateExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeKMSKeyArn: {Name: "KMSKeyArn", Kind: wire.String, Pattern: wire.Match(`(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()`, `^(?:(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|())$`)},
 	shapeKMSNotFoundExceptionDetail: {Name: "KMSNotFoundExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[KMSNotFoundExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLastUpdateStatus:           {Name: "LastUpdateStatus", Kind: wire.String, Enum: []string{"Successful", "Failed", "InProgress"}},
 	shapeLastUpdateStatusReasonCode: {Name: "LastUpdateStatusReasonCode", Kind: wire.String, Enum: []string{"EniLimitExceeded", "InsufficientRolePermissions", "InvalidConfiguration", "InternalError", "SubnetOutOfIPAddresses", "InvalidSubnet", "InvalidSecurityGroup", "ImageDeleted", "ImageAccessDenied", "InvalidImage", "KMSKeyAccessDenied", "KMSKeyNotFound", "InvalidStateKMSKey", "DisabledKMSKey", "EFSIOError", "EFSMountConnectivityError", "EFSMountFailure", "EFSMountTimeout", "InvalidRuntime", "InvalidZipFileException", "FunctionError"}},
 	shapeLayer: {Name: "Layer", Kind: wire.Structure, Type: wire.StructureOf[Layer](), Members: []wire.Member{
 		{Name: "Arn", Ref: wire.Ref{At: shapeLayerVersionArn}},
-		{Name: "CodeSize", Ref: wire.Ref{At: shapeLong}},
+		{Name: "CodeSize", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "SigningProfileVersionArn", Ref: wire.Ref{At: shapeArn}},
 		{Name: "SigningJobArn", Ref: wire.Ref{At: shapeArn}},
 	}},
@@ -1046,18 +1045,18 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ZipFile", Ref: wire.Ref{At: shapeBlob}},
 	}},
 	shapeLayerVersionContentOutput: {Name: "LayerVersionContentOutput", Kind: wire.Structure, Type: wire.StructureOf[LayerVersionContentOutput](), Members: []wire.Member{
-		{Name: "Location", Ref: wire.Ref{At: shapeString}},
-		{Name: "CodeSha256", Ref: wire.Ref{At: shapeString}},
-		{Name: "CodeSize", Ref: wire.Ref{At: shapeLong}},
-		{Name: "SigningProfileVersionArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "SigningJobArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "Location", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CodeSha256", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "CodeSize", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "SigningProfileVersionArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SigningJobArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLayerVersionsList: {Name: "LayerVersionsList", Kind: wire.List, Type: wire.ListOf[LayerVersionsListItem](), Elem: wire.Ref{At: shapeLayerVersionsListItem}},
 	shapeLayerVersionsListItem: {Name: "LayerVersionsListItem", Kind: wire.Structure, Type: wire.StructureOf[LayerVersionsListItem](), Members: []wire.Member{
 		{Name: "LayerVersionArn", Ref: wire.Ref{At: shapeLayerVersionArn}},
-		{Name: "Version", Ref: wire.Ref{At: shapeLong}},
+		{Name: "Version", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
-		{Name: "CreatedDate", Ref: wire.Ref{At: shapeString}},
+		{Name: "CreatedDate", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "CompatibleRuntimes", Ref: wire.Ref{At: shapeCompatibleRuntimes}},
 		{Name: "LicenseInfo", Ref: wire.Ref{At: shapeLicenseInfo}},
 		{Name: "CompatibleArchitectures", Ref: wire.Ref{At: shapeCompatibleArchitectures}},
@@ -1073,97 +1072,97 @@ var shapes = wire.Link([]wire.Shape{
 	shapeListAliasesInput: {Name: "ListAliasesInput", Kind: wire.Structure, Type: wire.StructureOf[ListAliasesInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "FunctionVersion", Ref: wire.Ref{At: shapeVersion, Wire: "FunctionVersion"}, In: wire.InQuery},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListAliasesOutput: {Name: "ListAliasesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListAliasesOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Aliases", Ref: wire.Ref{At: shapeAliasList}},
 	}},
 	shapeListCodeSigningConfigsInput: {Name: "ListCodeSigningConfigsInput", Kind: wire.Structure, Type: wire.StructureOf[ListCodeSigningConfigsInput](), Members: []wire.Member{
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListCodeSigningConfigsOutput: {Name: "ListCodeSigningConfigsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListCodeSigningConfigsOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "CodeSigningConfigs", Ref: wire.Ref{At: shapeCodeSigningConfigList}},
 	}},
 	shapeListEventSourceMappingsInput: {Name: "ListEventSourceMappingsInput", Kind: wire.Structure, Type: wire.StructureOf[ListEventSourceMappingsInput](), Members: []wire.Member{
 		{Name: "EventSourceArn", Ref: wire.Ref{At: shapeArn, Wire: "EventSourceArn"}, In: wire.InQuery},
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, In: wire.InQuery},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListEventSourceMappingsOutput: {Name: "ListEventSourceMappingsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListEventSourceMappingsOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "EventSourceMappings", Ref: wire.Ref{At: shapeEventSourceMappingsList}},
 	}},
 	shapeListFunctionEventInvokeConfigsInput: {Name: "ListFunctionEventInvokeConfigsInput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionEventInvokeConfigsInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxFunctionEventInvokeConfigListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListFunctionEventInvokeConfigsOutput: {Name: "ListFunctionEventInvokeConfigsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionEventInvokeConfigsOutput](), Members: []wire.Member{
 		{Name: "FunctionEventInvokeConfigs", Ref: wire.Ref{At: shapeFunctionEventInvokeConfigList}},
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListFunctionUrlConfigsInput: {Name: "ListFunctionUrlConfigsInput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionUrlConfigsInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListFunctionUrlConfigsOutput: {Name: "ListFunctionUrlConfigsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionUrlConfigsOutput](), Members: []wire.Member{
 		{Name: "FunctionUrlConfigs", Ref: wire.Ref{At: shapeFunctionUrlConfigList}, Required: true},
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListFunctionsByCodeSigningConfigInput: {Name: "ListFunctionsByCodeSigningConfigInput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionsByCodeSigningConfigInput](), Members: []wire.Member{
 		{Name: "CodeSigningConfigArn", Ref: wire.Ref{At: shapeCodeSigningConfigArn, Wire: "CodeSigningConfigArn"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListFunctionsByCodeSigningConfigOutput: {Name: "ListFunctionsByCodeSigningConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionsByCodeSigningConfigOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "FunctionArns", Ref: wire.Ref{At: shapeFunctionArnList}},
 	}},
 	shapeListFunctionsInput: {Name: "ListFunctionsInput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionsInput](), Members: []wire.Member{
 		{Name: "MasterRegion", Ref: wire.Ref{At: shapeMasterRegion, Wire: "MasterRegion"}, In: wire.InQuery},
 		{Name: "FunctionVersion", Ref: wire.Ref{At: shapeFunctionVersion, Wire: "FunctionVersion"}, In: wire.InQuery},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListFunctionsOutput: {Name: "ListFunctionsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListFunctionsOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Functions", Ref: wire.Ref{At: shapeFunctionList}},
 	}},
 	shapeListLayerVersionsInput: {Name: "ListLayerVersionsInput", Kind: wire.Structure, Type: wire.StructureOf[ListLayerVersionsInput](), Members: []wire.Member{
 		{Name: "CompatibleRuntime", Ref: wire.Ref{At: shapeRuntime, Wire: "CompatibleRuntime"}, In: wire.InQuery},
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxLayerListItems, Wire: "MaxItems"}, In: wire.InQuery},
 		{Name: "CompatibleArchitecture", Ref: wire.Ref{At: shapeArchitecture, Wire: "CompatibleArchitecture"}, In: wire.InQuery},
 	}},
 	shapeListLayerVersionsOutput: {Name: "ListLayerVersionsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListLayerVersionsOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "LayerVersions", Ref: wire.Ref{At: shapeLayerVersionsList}},
 	}},
 	shapeListLayersInput: {Name: "ListLayersInput", Kind: wire.Structure, Type: wire.StructureOf[ListLayersInput](), Members: []wire.Member{
 		{Name: "CompatibleRuntime", Ref: wire.Ref{At: shapeRuntime, Wire: "CompatibleRuntime"}, In: wire.InQuery},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxLayerListItems, Wire: "MaxItems"}, In: wire.InQuery},
 		{Name: "CompatibleArchitecture", Ref: wire.Ref{At: shapeArchitecture, Wire: "CompatibleArchitecture"}, In: wire.InQuery},
 	}},
 	shapeListLayersOutput: {Name: "ListLayersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListLayersOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Layers", Ref: wire.Ref{At: shapeLayersList}},
 	}},
 	shapeListProvisionedConcurrencyConfigsInput: {Name: "ListProvisionedConcurrencyConfigsInput", Kind: wire.Structure, Type: wire.StructureOf[ListProvisionedConcurrencyConfigsInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxProvisionedConcurrencyConfigListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListProvisionedConcurrencyConfigsOutput: {Name: "ListProvisionedConcurrencyConfigsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListProvisionedConcurrencyConfigsOutput](), Members: []wire.Member{
 		{Name: "ProvisionedConcurrencyConfigs", Ref: wire.Ref{At: shapeProvisionedConcurrencyConfigList}},
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListTagsInput: {Name: "ListTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsInput](), Members: []wire.Member{
 		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
@@ -1173,11 +1172,11 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeListVersionsByFunctionInput: {Name: "ListVersionsByFunctionInput", Kind: wire.Structure, Type: wire.StructureOf[ListVersionsByFunctionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "Marker", Ref: wire.Ref{At: shapeString, Wire: "Marker"}, In: wire.InQuery},
+		{Name: "Marker", Ref: wire.Ref{At: shapePlainString, Wire: "Marker"}, In: wire.InQuery},
 		{Name: "MaxItems", Ref: wire.Ref{At: shapeMaxListItems, Wire: "MaxItems"}, In: wire.InQuery},
 	}},
 	shapeListVersionsByFunctionOutput: {Name: "ListVersionsByFunctionOutput", Kind: wire.Structure, Type: wire.StructureOf[ListVersionsByFunctionOutput](), Members: []wire.Member{
-		{Name: "NextMarker", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Versions", Ref: wire.Ref{At: shapeFunctionList}},
 	}},
 	shapeLocalMountPath: {Name: "LocalMountPath", Kind: wire.String, Max: wire.Bound(160), Pattern: wire.Match(`^/mnt/[a-zA-Z0-9-_.]+$`, `^(?:^/mnt/[a-zA-Z0-9-_.]+$)$`)},
@@ -1190,7 +1189,6 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SystemLogLevel", Ref: wire.Ref{At: shapeSystemLogLevel}},
 		{Name: "LogGroup", Ref: wire.Ref{At: shapeLogGroup}},
 	}},
-	shapeLong:         {Name: "Long", Kind: wire.Long},
 	shapeMasterRegion: {Name: "MasterRegion", Kind: wire.String, Pattern: wire.Match(`ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}`, `^(?:ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1})$`)},
 	shapeMaxAge:       {Name: "MaxAge", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(86400)},
 	shapeMaxFunctionEventInvokeConfigListItems: {Name: "MaxFunctionEventInvokeConfigListItems", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(50)},
@@ -1223,12 +1221,18 @@ var shapes = wire.Link([]wire.Shape{
 	shapePackageType:           {Name: "PackageType", Kind: wire.String, Enum: []string{"Zip", "Image"}},
 	shapeParallelizationFactor: {Name: "ParallelizationFactor", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(10)},
 	shapePattern:               {Name: "Pattern", Kind: wire.String, Min: wire.Bound(0), Max: wire.Bound(4096), Pattern: wire.Match(`.*`, `^(?:.*)$`)},
+	shapePlainBlob:             {Name: "Blob", Kind: wire.Blob},
+	shapePlainBoolean:          {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainInteger:          {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:             {Name: "Long", Kind: wire.Long},
+	shapePlainString:           {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:        {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePolicyLengthExceededExceptionDetail: {Name: "PolicyLengthExceededExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[PolicyLengthExceededExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePositiveInteger: {Name: "PositiveInteger", Kind: wire.Integer, Min: wire.Bound(1)},
 	shapePreconditionFailedExceptionDetail: {Name: "PreconditionFailedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[PreconditionFailedExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePrincipal:                        {Name: "Principal", Kind: wire.String, Pattern: wire.Match(`[^\s]+`, `^(?:[^\s]+)$`)},
 	shapePrincipalOrgID:                   {Name: "PrincipalOrgID", Kind: wire.String, Min: wire.Bound(12), Max: wire.Bound(34), Pattern: wire.Match(`^o-[a-z0-9]{10,32}$`, `^(?:^o-[a-z0-9]{10,32}$)$`)},
@@ -1239,11 +1243,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AvailableProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "AllocatedProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "Status", Ref: wire.Ref{At: shapeProvisionedConcurrencyStatusEnum}},
-		{Name: "StatusReason", Ref: wire.Ref{At: shapeString}},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeString}},
+		{Name: "StatusReason", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeProvisionedConcurrencyConfigNotFoundExceptionDetail: {Name: "ProvisionedConcurrencyConfigNotFoundExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ProvisionedConcurrencyConfigNotFoundExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeProvisionedConcurrencyStatusEnum: {Name: "ProvisionedConcurrencyStatusEnum", Kind: wire.String, Enum: []string{"IN_PROGRESS", "READY", "FAILED"}},
 	shapeProvisionedPollerConfig: {Name: "ProvisionedPollerConfig", Kind: wire.Structure, Type: wire.StructureOf[ProvisionedPollerConfig](), Members: []wire.Member{
@@ -1263,17 +1267,17 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "LayerArn", Ref: wire.Ref{At: shapeLayerArn}},
 		{Name: "LayerVersionArn", Ref: wire.Ref{At: shapeLayerVersionArn}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
-		{Name: "CreatedDate", Ref: wire.Ref{At: shapeString}},
-		{Name: "Version", Ref: wire.Ref{At: shapeLong}},
+		{Name: "CreatedDate", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Version", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "CompatibleRuntimes", Ref: wire.Ref{At: shapeCompatibleRuntimes}},
 		{Name: "LicenseInfo", Ref: wire.Ref{At: shapeLicenseInfo}},
 		{Name: "CompatibleArchitectures", Ref: wire.Ref{At: shapeCompatibleArchitectures}},
 	}},
 	shapePublishVersionInput: {Name: "PublishVersionInput", Kind: wire.Structure, Type: wire.StructureOf[PublishVersionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
-		{Name: "CodeSha256", Ref: wire.Ref{At: shapeString}},
+		{Name: "CodeSha256", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutFunctionCodeSigningConfigInput: {Name: "PutFunctionCodeSigningConfigInput", Kind: wire.Structure, Type: wire.StructureOf[PutFunctionCodeSigningConfigInput](), Members: []wire.Member{
 		{Name: "CodeSigningConfigArn", Ref: wire.Ref{At: shapeCodeSigningConfigArn}, Required: true},
@@ -1304,8 +1308,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AvailableProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "AllocatedProvisionedConcurrentExecutions", Ref: wire.Ref{At: shapeNonNegativeInteger}},
 		{Name: "Status", Ref: wire.Ref{At: shapeProvisionedConcurrencyStatusEnum}},
-		{Name: "StatusReason", Ref: wire.Ref{At: shapeString}},
-		{Name: "LastModified", Ref: wire.Ref{At: shapeString}},
+		{Name: "StatusReason", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "LastModified", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutRuntimeManagementConfigInput: {Name: "PutRuntimeManagementConfigInput", Kind: wire.Structure, Type: wire.StructureOf[PutRuntimeManagementConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
@@ -1322,36 +1326,36 @@ var shapes = wire.Link([]wire.Shape{
 	shapeQueue:     {Name: "Queue", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1000), Pattern: wire.Match(`[\s\S]*`, `^(?:[\s\S]*)$`)},
 	shapeQueues:    {Name: "Queues", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeQueue}, Min: wire.Bound(1), Max: wire.Bound(1)},
 	shapeRecursiveInvocationExceptionDetail: {Name: "RecursiveInvocationExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[RecursiveInvocationExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeRemoveLayerVersionPermissionInput: {Name: "RemoveLayerVersionPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemoveLayerVersionPermissionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
-		{Name: "VersionNumber", Ref: wire.Ref{At: shapeLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
+		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
 		{Name: "StatementId", Ref: wire.Ref{At: shapeStatementId, Wire: "StatementId"}, Required: true, In: wire.InPath},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString, Wire: "RevisionId"}, In: wire.InQuery},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString, Wire: "RevisionId"}, In: wire.InQuery},
 	}},
 	shapeRemovePermissionInput: {Name: "RemovePermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "StatementId", Ref: wire.Ref{At: shapeNamespacedStatementId, Wire: "StatementId"}, Required: true, In: wire.InPath},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString, Wire: "RevisionId"}, In: wire.InQuery},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString, Wire: "RevisionId"}, In: wire.InQuery},
 	}},
 	shapeRequestTooLargeExceptionDetail: {Name: "RequestTooLargeExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[RequestTooLargeExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeReservedConcurrentExecutions: {Name: "ReservedConcurrentExecutions", Kind: wire.Integer, Min: wire.Bound(0)},
 	shapeResourceArn:                  {Name: "ResourceArn", Kind: wire.String, Pattern: wire.Match(`(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()`, `^(?:(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|())$`)},
 	shapeResourceConflictExceptionDetail: {Name: "ResourceConflictExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ResourceConflictExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeResourceInUseExceptionDetail: {Name: "ResourceInUseExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ResourceInUseExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeResourceNotFoundExceptionDetail: {Name: "ResourceNotFoundExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ResourceNotFoundExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeResourceNotReadyExceptionDetail: {Name: "ResourceNotReadyExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ResourceNotReadyExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeResponseStreamingInvocationType: {Name: "ResponseStreamingInvocationType", Kind: wire.String, Enum: []string{"RequestResponse", "DryRun"}},
 	shapeRoleArn:                         {Name: "RoleArn", Kind: wire.String, Pattern: wire.Match(`arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`, `^(?:arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+)$`)},
@@ -1362,7 +1366,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Error", Ref: wire.Ref{At: shapeRuntimeVersionError}},
 	}},
 	shapeRuntimeVersionError: {Name: "RuntimeVersionError", Kind: wire.Structure, Type: wire.StructureOf[RuntimeVersionError](), Members: []wire.Member{
-		{Name: "ErrorCode", Ref: wire.Ref{At: shapeString}},
+		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Message", Ref: wire.Ref{At: shapeSensitiveString}},
 	}},
 	shapeS3Bucket:        {Name: "S3Bucket", Kind: wire.String, Min: wire.Bound(3), Max: wire.Bound(63), Pattern: wire.Match(`^[0-9A-Za-z\.\-_]*(?<!\.)$`, `^(?:([0-9A-Za-z\.\-_]*[0-9A-Za-z\-_])?)$`)},
@@ -1371,7 +1375,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeScalingConfig: {Name: "ScalingConfig", Kind: wire.Structure, Type: wire.StructureOf[ScalingConfig](), Members: []wire.Member{
 		{Name: "MaximumConcurrency", Ref: wire.Ref{At: shapeMaximumConcurrency}},
 	}},
-	shapeSecurityGroupIds: {Name: "SecurityGroupIds", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Max: wire.Bound(5)},
+	shapeSecurityGroupIds: {Name: "SecurityGroupIds", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Max: wire.Bound(5)},
 	shapeSelfManagedEventSource: {Name: "SelfManagedEventSource", Kind: wire.Structure, Type: wire.StructureOf[SelfManagedEventSource](), Members: []wire.Member{
 		{Name: "Endpoints", Ref: wire.Ref{At: shapeEndpoints}},
 	}},
@@ -1380,7 +1384,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSensitiveString: {Name: "SensitiveString", Kind: wire.String, Sensitive: true},
 	shapeServiceExceptionDetail: {Name: "ServiceExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[ServiceExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSigningProfileVersionArns: {Name: "SigningProfileVersionArns", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeArn}, Min: wire.Bound(1), Max: wire.Bound(20)},
 	shapeSnapStart: {Name: "SnapStart", Kind: wire.Structure, Type: wire.StructureOf[SnapStart](), Members: []wire.Member{
@@ -1388,10 +1392,10 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSnapStartApplyOn: {Name: "SnapStartApplyOn", Kind: wire.String, Enum: []string{"PublishedVersions", "None"}},
 	shapeSnapStartExceptionDetail: {Name: "SnapStartExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[SnapStartExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSnapStartNotReadyExceptionDetail: {Name: "SnapStartNotReadyExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[SnapStartNotReadyExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSnapStartOptimizationStatus: {Name: "SnapStartOptimizationStatus", Kind: wire.String, Enum: []string{"On", "Off"}},
 	shapeSnapStartResponse: {Name: "SnapStartResponse", Kind: wire.Structure, Type: wire.StructureOf[SnapStartResponse](), Members: []wire.Member{
@@ -1399,7 +1403,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "OptimizationStatus", Ref: wire.Ref{At: shapeSnapStartOptimizationStatus}},
 	}},
 	shapeSnapStartTimeoutExceptionDetail: {Name: "SnapStartTimeoutExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[SnapStartTimeoutExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSourceAccessConfiguration: {Name: "SourceAccessConfiguration", Kind: wire.Structure, Type: wire.StructureOf[SourceAccessConfiguration](), Members: []wire.Member{
 		{Name: "Type", Ref: wire.Ref{At: shapeSourceAccessType}},
@@ -1411,25 +1415,23 @@ var shapes = wire.Link([]wire.Shape{
 	shapeState:                      {Name: "State", Kind: wire.String, Enum: []string{"Pending", "Active", "Inactive", "Failed"}},
 	shapeStateReasonCode:            {Name: "StateReasonCode", Kind: wire.String, Enum: []string{"Idle", "Creating", "Restoring", "EniLimitExceeded", "InsufficientRolePermissions", "InvalidConfiguration", "InternalError", "SubnetOutOfIPAddresses", "InvalidSubnet", "InvalidSecurityGroup", "ImageDeleted", "ImageAccessDenied", "InvalidImage", "KMSKeyAccessDenied", "KMSKeyNotFound", "InvalidStateKMSKey", "DisabledKMSKey", "EFSIOError", "EFSMountConnectivityError", "EFSMountFailure", "EFSMountTimeout", "InvalidRuntime", "InvalidZipFileException", "FunctionError"}},
 	shapeStatementId:                {Name: "StatementId", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(100), Pattern: wire.Match(`([a-zA-Z0-9-_]+)`, `^(?:([a-zA-Z0-9-_]+))$`)},
-	shapeString:                     {Name: "String", Kind: wire.String},
-	shapeStringList:                 {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Max: wire.Bound(1500)},
+	shapeStringList:                 {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Max: wire.Bound(1500)},
 	shapeSubnetIPAddressLimitReachedExceptionDetail: {Name: "SubnetIPAddressLimitReachedExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[SubnetIPAddressLimitReachedExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeSubnetIds:      {Name: "SubnetIds", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}, Max: wire.Bound(16)},
+	shapeSubnetIds:      {Name: "SubnetIds", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}, Max: wire.Bound(16)},
 	shapeSystemLogLevel: {Name: "SystemLogLevel", Kind: wire.String, Enum: []string{"DEBUG", "INFO", "WARN"}},
-	shapeTagKeyList:     {Name: "TagKeyList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeTagKeyList:     {Name: "TagKeyList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeTagResourceInput: {Name: "TagResourceInput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceInput](), Members: []wire.Member{
 		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags}, Required: true},
 	}},
-	shapeTags:           {Name: "Tags", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeTags:           {Name: "Tags", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeThrottleReason: {Name: "ThrottleReason", Kind: wire.String, Enum: []string{"ConcurrentInvocationLimitExceeded", "FunctionInvocationRateLimitExceeded", "ReservedFunctionConcurrentInvocationLimitExceeded", "ReservedFunctionInvocationRateLimitExceeded", "CallerRateLimitExceeded", "ConcurrentSnapshotCreateLimitExceeded"}},
 	shapeTimeout:        {Name: "Timeout", Kind: wire.Integer, Min: wire.Bound(1)},
-	shapeTimestamp:      {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeTooManyRequestsExceptionDetail: {Name: "TooManyRequestsExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[TooManyRequestsExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "retryAfterSeconds", Ref: wire.Ref{At: shapeString, Wire: "Retry-After"}, In: wire.InHeader},
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "retryAfterSeconds", Ref: wire.Ref{At: shapePlainString, Wire: "Retry-After"}, In: wire.InHeader},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Reason", Ref: wire.Ref{At: shapeThrottleReason}},
 	}},
 	shapeTopic:  {Name: "Topic", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(249), Pattern: wire.Match(`^[^.]([a-zA-Z0-9\-_.]+)`, `^(?:^[^.]([a-zA-Z0-9\-_.]+))$`)},
@@ -1445,7 +1447,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeURI:                            {Name: "URI", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(200), Pattern: wire.Match(`[a-zA-Z0-9-\/*:_+=.@-]*`, `^(?:[a-zA-Z0-9-\/*:_+=.@-]*)$`)},
 	shapeUnreservedConcurrentExecutions: {Name: "UnreservedConcurrentExecutions", Kind: wire.Integer, Min: wire.Bound(0)},
 	shapeUnsupportedMediaTypeExceptionDetail: {Name: "UnsupportedMediaTypeExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[UnsupportedMediaTypeExceptionDetail](), Message: "message", Members: []wire.Member{
-		{Name: "Type", Ref: wire.Ref{At: shapeString}},
+		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeUntagResourceInput: {Name: "UntagResourceInput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceInput](), Members: []wire.Member{
 		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
@@ -1457,7 +1459,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionVersion", Ref: wire.Ref{At: shapeVersion}},
 		{Name: "Description", Ref: wire.Ref{At: shapeDescription}},
 		{Name: "RoutingConfig", Ref: wire.Ref{At: shapeAliasRoutingConfiguration}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeUpdateCodeSigningConfigInput: {Name: "UpdateCodeSigningConfigInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateCodeSigningConfigInput](), Members: []wire.Member{
 		{Name: "CodeSigningConfigArn", Ref: wire.Ref{At: shapeCodeSigningConfigArn, Wire: "CodeSigningConfigArn"}, Required: true, In: wire.InPath},
@@ -1469,15 +1471,15 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "CodeSigningConfig", Ref: wire.Ref{At: shapeCodeSigningConfig}, Required: true},
 	}},
 	shapeUpdateEventSourceMappingInput: {Name: "UpdateEventSourceMappingInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateEventSourceMappingInput](), Members: []wire.Member{
-		{Name: "UUID", Ref: wire.Ref{At: shapeString, Wire: "UUID"}, Required: true, In: wire.InPath},
+		{Name: "UUID", Ref: wire.Ref{At: shapePlainString, Wire: "UUID"}, Required: true, In: wire.InPath},
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName}},
-		{Name: "Enabled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Enabled", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "BatchSize", Ref: wire.Ref{At: shapeBatchSize}},
 		{Name: "FilterCriteria", Ref: wire.Ref{At: shapeFilterCriteria}},
 		{Name: "MaximumBatchingWindowInSeconds", Ref: wire.Ref{At: shapeMaximumBatchingWindowInSeconds}},
 		{Name: "DestinationConfig", Ref: wire.Ref{At: shapeDestinationConfig}},
 		{Name: "MaximumRecordAgeInSeconds", Ref: wire.Ref{At: shapeMaximumRecordAgeInSeconds}},
-		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "BisectBatchOnFunctionError", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "MaximumRetryAttempts", Ref: wire.Ref{At: shapeMaximumRetryAttemptsEventSourceMapping}},
 		{Name: "ParallelizationFactor", Ref: wire.Ref{At: shapeParallelizationFactor}},
 		{Name: "SourceAccessConfigurations", Ref: wire.Ref{At: shapeSourceAccessConfigurations}},
@@ -1495,10 +1497,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "S3Bucket", Ref: wire.Ref{At: shapeS3Bucket}},
 		{Name: "S3Key", Ref: wire.Ref{At: shapeS3Key}},
 		{Name: "S3ObjectVersion", Ref: wire.Ref{At: shapeS3ObjectVersion}},
-		{Name: "ImageUri", Ref: wire.Ref{At: shapeString}},
-		{Name: "Publish", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "DryRun", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "ImageUri", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Publish", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "DryRun", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Architectures", Ref: wire.Ref{At: shapeArchitecturesList}},
 	}},
 	shapeUpdateFunctionConfigurationInput: {Name: "UpdateFunctionConfigurationInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateFunctionConfigurationInput](), Members: []wire.Member{
@@ -1514,7 +1516,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "DeadLetterConfig", Ref: wire.Ref{At: shapeDeadLetterConfig}},
 		{Name: "KMSKeyArn", Ref: wire.Ref{At: shapeKMSKeyArn}},
 		{Name: "TracingConfig", Ref: wire.Ref{At: shapeTracingConfig}},
-		{Name: "RevisionId", Ref: wire.Ref{At: shapeString}},
+		{Name: "RevisionId", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Layers", Ref: wire.Ref{At: shapeLayerList}},
 		{Name: "FileSystemConfigs", Ref: wire.Ref{At: shapeFileSystemConfigList}},
 		{Name: "ImageConfig", Ref: wire.Ref{At: shapeImageConfig}},
@@ -1541,8 +1543,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionArn", Ref: wire.Ref{At: shapeFunctionArn}, Required: true},
 		{Name: "AuthType", Ref: wire.Ref{At: shapeFunctionUrlAuthType}, Required: true},
 		{Name: "Cors", Ref: wire.Ref{At: shapeCors}},
-		{Name: "CreationTime", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "CreationTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "LastModifiedTime", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "InvokeMode", Ref: wire.Ref{At: shapeInvokeMode}},
 	}},
 	shapeUpdateRuntimeOn: {Name: "UpdateRuntimeOn", Kind: wire.String, Enum: []string{"Auto", "Manual", "FunctionUpdate"}},
@@ -1550,13 +1552,13 @@ var shapes = wire.Link([]wire.Shape{
 	shapeVpcConfig: {Name: "VpcConfig", Kind: wire.Structure, Type: wire.StructureOf[VpcConfig](), Members: []wire.Member{
 		{Name: "SubnetIds", Ref: wire.Ref{At: shapeSubnetIds}},
 		{Name: "SecurityGroupIds", Ref: wire.Ref{At: shapeSecurityGroupIds}},
-		{Name: "Ipv6AllowedForDualStack", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "Ipv6AllowedForDualStack", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeVpcConfigResponse: {Name: "VpcConfigResponse", Kind: wire.Structure, Type: wire.StructureOf[VpcConfigResponse](), Members: []wire.Member{
 		{Name: "SubnetIds", Ref: wire.Ref{At: shapeSubnetIds}},
 		{Name: "SecurityGroupIds", Ref: wire.Ref{At: shapeSecurityGroupIds}},
-		{Name: "VpcId", Ref: wire.Ref{At: shapeString}},
-		{Name: "Ipv6AllowedForDualStack", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "VpcId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Ipv6AllowedForDualStack", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeWeight:                                   {Name: "Weight", Kind: wire.Double, Min: wire.Bound(0), Max: wire.Bound(1)},
 	shapeWorkingDirectory:                         {Name: "WorkingDirectory", Kind: wire.String, Max: wire.Bound(1000)},

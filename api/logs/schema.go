@@ -22,7 +22,6 @@ const (
 	shapeAnomalyId
 	shapeAnomalyVisibilityTime
 	shapeAssociateKmsKeyInput
-	shapeBoolean
 	shapeCancelExportTaskInput
 	shapeClientToken
 	shapeCreateDeliveryInput
@@ -102,7 +101,6 @@ const (
 	shapeDimensionsValue
 	shapeDisassociateKmsKeyInput
 	shapeDistribution
-	shapeDouble
 	shapeEncryptionKey
 	shapeEnumerations
 	shapeEpochMillis
@@ -150,7 +148,6 @@ const (
 	shapeInputLogEvent
 	shapeInputLogEvents
 	shapeInputLogStreamNames
-	shapeInteger
 	shapeInvalidSequenceTokenExceptionDetail
 	shapeKmsKeyId
 	shapeListAnomaliesLimit
@@ -187,7 +184,6 @@ const (
 	shapeLogStreamName
 	shapeLogStreams
 	shapeLogType
-	shapeLong
 	shapeMalformedQueryExceptionDetail
 	shapeMetricFilter
 	shapeMetricFilterMatchRecord
@@ -209,6 +205,11 @@ const (
 	shapePatternToken
 	shapePatternTokens
 	shapePercentage
+	shapePlainBoolean
+	shapePlainDouble
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
 	shapePolicy
 	shapePolicyDocument
 	shapePolicyType
@@ -275,7 +276,6 @@ const (
 	shapeStopQueryInput
 	shapeStopQueryOutput
 	shapeStoredBytes
-	shapeString
 	shapeSubscriptionFilter
 	shapeSubscriptionFilters
 	shapeSuppressionPeriod
@@ -339,12 +339,12 @@ var shapes = wire.Link([]wire.Shape{
 	shapeAccountIds:      {Name: "AccountIds", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeAccountId}, Min: wire.Bound(0), Max: wire.Bound(20)},
 	shapeAccountPolicies: {Name: "AccountPolicies", Kind: wire.List, Type: wire.ListOf[AccountPolicy](), Elem: wire.Ref{At: shapeAccountPolicy}},
 	shapeAccountPolicy: {Name: "AccountPolicy", Kind: wire.Structure, Type: wire.StructureOf[AccountPolicy](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}},
-		{Name: "policyDocument", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "policyDocument", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "lastUpdatedTime", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "policyType", Ref: wire.Ref{At: shapePolicyType}},
 		{Name: "scope", Ref: wire.Ref{At: shapeScope}},
-		{Name: "selectionCriteria", Ref: wire.Ref{At: shapeString}},
+		{Name: "selectionCriteria", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "accountId", Ref: wire.Ref{At: shapeAccountId}},
 	}},
 	shapeAmazonResourceName: {Name: "AmazonResourceName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1011), Pattern: wire.Match(`[\w+=/:,.@-]*`, `^(?:[\w+=/:,.@-]*)$`)},
@@ -359,16 +359,16 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "firstSeen", Ref: wire.Ref{At: shapeEpochMillis}, Required: true},
 		{Name: "lastSeen", Ref: wire.Ref{At: shapeEpochMillis}, Required: true},
 		{Name: "description", Ref: wire.Ref{At: shapeDescription}, Required: true},
-		{Name: "active", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "active", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 		{Name: "state", Ref: wire.Ref{At: shapeState}, Required: true},
 		{Name: "histogram", Ref: wire.Ref{At: shapeHistogram}, Required: true},
 		{Name: "logSamples", Ref: wire.Ref{At: shapeLogSamples}, Required: true},
 		{Name: "patternTokens", Ref: wire.Ref{At: shapePatternTokens}, Required: true},
 		{Name: "logGroupArnList", Ref: wire.Ref{At: shapeLogGroupArnList}, Required: true},
-		{Name: "suppressed", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "suppressed", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "suppressedDate", Ref: wire.Ref{At: shapeEpochMillis}},
 		{Name: "suppressedUntil", Ref: wire.Ref{At: shapeEpochMillis}},
-		{Name: "isPatternLevelSuppression", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "isPatternLevelSuppression", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeAnomalyDetector: {Name: "AnomalyDetector", Kind: wire.Structure, Type: wire.StructureOf[AnomalyDetector](), Members: []wire.Member{
 		{Name: "anomalyDetectorArn", Ref: wire.Ref{At: shapeAnomalyDetectorArn}},
@@ -392,14 +392,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "kmsKeyId", Ref: wire.Ref{At: shapeKmsKeyId}, Required: true},
 		{Name: "resourceIdentifier", Ref: wire.Ref{At: shapeResourceIdentifier}},
 	}},
-	shapeBoolean: {Name: "Boolean", Kind: wire.Boolean},
 	shapeCancelExportTaskInput: {Name: "CancelExportTaskInput", Kind: wire.Structure, Type: wire.StructureOf[CancelExportTaskInput](), Members: []wire.Member{
 		{Name: "taskId", Ref: wire.Ref{At: shapeExportTaskId}, Required: true},
 	}},
 	shapeClientToken: {Name: "ClientToken", Kind: wire.String, Min: wire.Bound(36), Max: wire.Bound(128), Pattern: wire.Match(`\S{36,128}`, `^(?:\S{36,128})$`)},
 	shapeCreateDeliveryInput: {Name: "CreateDeliveryInput", Kind: wire.Structure, Type: wire.StructureOf[CreateDeliveryInput](), Members: []wire.Member{
 		{Name: "deliverySourceName", Ref: wire.Ref{At: shapeDeliverySourceName}, Required: true},
-		{Name: "deliveryDestinationArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "deliveryDestinationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "tags", Ref: wire.Ref{At: shapeTags}},
 	}},
 	shapeCreateDeliveryOutput: {Name: "CreateDeliveryOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateDeliveryOutput](), Members: []wire.Member{
@@ -412,7 +411,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "from", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
 		{Name: "to", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
 		{Name: "destination", Ref: wire.Ref{At: shapeExportDestinationBucket}, Required: true},
-		{Name: "destinationPrefix", Ref: wire.Ref{At: shapeString}},
+		{Name: "destinationPrefix", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreateExportTaskOutput: {Name: "CreateExportTaskOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateExportTaskOutput](), Members: []wire.Member{
 		{Name: "taskId", Ref: wire.Ref{At: shapeExportTaskId}},
@@ -444,7 +443,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeDataProtectionStatus: {Name: "DataProtectionStatus", Kind: wire.String, Enum: []string{"ACTIVATED", "DELETED", "ARCHIVED", "DISABLED"}},
 	shapeDeleteAccountPolicyInput: {Name: "DeleteAccountPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteAccountPolicyInput](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "policyType", Ref: wire.Ref{At: shapePolicyType}, Required: true},
 	}},
 	shapeDeleteDataProtectionPolicyInput: {Name: "DeleteDataProtectionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteDataProtectionPolicyInput](), Members: []wire.Member{
@@ -483,10 +482,10 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "queryDefinitionId", Ref: wire.Ref{At: shapeQueryId}, Required: true},
 	}},
 	shapeDeleteQueryDefinitionOutput: {Name: "DeleteQueryDefinitionOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteQueryDefinitionOutput](), Members: []wire.Member{
-		{Name: "success", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "success", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeDeleteResourcePolicyInput: {Name: "DeleteResourcePolicyInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteResourcePolicyInput](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeDeleteRetentionPolicyInput: {Name: "DeleteRetentionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteRetentionPolicyInput](), Members: []wire.Member{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}, Required: true},
@@ -498,22 +497,22 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeliveries: {Name: "Deliveries", Kind: wire.List, Type: wire.ListOf[Delivery](), Elem: wire.Ref{At: shapeDelivery}},
 	shapeDelivery: {Name: "Delivery", Kind: wire.Structure, Type: wire.StructureOf[Delivery](), Members: []wire.Member{
 		{Name: "id", Ref: wire.Ref{At: shapeDeliveryId}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "deliverySourceName", Ref: wire.Ref{At: shapeDeliverySourceName}},
-		{Name: "deliveryDestinationArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "deliveryDestinationArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "deliveryDestinationType", Ref: wire.Ref{At: shapeDeliveryDestinationType}},
 		{Name: "tags", Ref: wire.Ref{At: shapeTags}},
 	}},
 	shapeDeliveryDestination: {Name: "DeliveryDestination", Kind: wire.Structure, Type: wire.StructureOf[DeliveryDestination](), Members: []wire.Member{
 		{Name: "name", Ref: wire.Ref{At: shapeDeliveryDestinationName}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "deliveryDestinationType", Ref: wire.Ref{At: shapeDeliveryDestinationType}},
 		{Name: "outputFormat", Ref: wire.Ref{At: shapeOutputFormat}},
 		{Name: "deliveryDestinationConfiguration", Ref: wire.Ref{At: shapeDeliveryDestinationConfiguration}},
 		{Name: "tags", Ref: wire.Ref{At: shapeTags}},
 	}},
 	shapeDeliveryDestinationConfiguration: {Name: "DeliveryDestinationConfiguration", Kind: wire.Structure, Type: wire.StructureOf[DeliveryDestinationConfiguration](), Members: []wire.Member{
-		{Name: "destinationResourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "destinationResourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeliveryDestinationName:   {Name: "DeliveryDestinationName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(60), Pattern: wire.Match(`[\w-]*`, `^(?:[\w-]*)$`)},
 	shapeDeliveryDestinationPolicy: {Name: "DeliveryDestinationPolicy", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(51200)},
@@ -522,7 +521,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeliveryId:                {Name: "DeliveryId", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(64), Pattern: wire.Match(`^[0-9A-Za-z]+$`, `^(?:^[0-9A-Za-z]+$)$`)},
 	shapeDeliverySource: {Name: "DeliverySource", Kind: wire.Structure, Type: wire.StructureOf[DeliverySource](), Members: []wire.Member{
 		{Name: "name", Ref: wire.Ref{At: shapeDeliverySourceName}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "resourceArns", Ref: wire.Ref{At: shapeResourceArns}},
 		{Name: "service", Ref: wire.Ref{At: shapeService}},
 		{Name: "logType", Ref: wire.Ref{At: shapeLogType}},
@@ -532,7 +531,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeDeliverySources:    {Name: "DeliverySources", Kind: wire.List, Type: wire.ListOf[DeliverySource](), Elem: wire.Ref{At: shapeDeliverySource}},
 	shapeDescribeAccountPoliciesInput: {Name: "DescribeAccountPoliciesInput", Kind: wire.Structure, Type: wire.StructureOf[DescribeAccountPoliciesInput](), Members: []wire.Member{
 		{Name: "policyType", Ref: wire.Ref{At: shapePolicyType}, Required: true},
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "accountIdentifiers", Ref: wire.Ref{At: shapeAccountIds}},
 	}},
 	shapeDescribeAccountPoliciesOutput: {Name: "DescribeAccountPoliciesOutput", Kind: wire.Structure, Type: wire.StructureOf[DescribeAccountPoliciesOutput](), Members: []wire.Member{
@@ -588,7 +587,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "logGroupNamePattern", Ref: wire.Ref{At: shapeLogGroupNamePattern}},
 		{Name: "nextToken", Ref: wire.Ref{At: shapeNextToken}},
 		{Name: "limit", Ref: wire.Ref{At: shapeDescribeLimit}},
-		{Name: "includeLinkedAccounts", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "includeLinkedAccounts", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "logGroupClass", Ref: wire.Ref{At: shapeLogGroupClass}},
 	}},
 	shapeDescribeLogGroupsOutput: {Name: "DescribeLogGroupsOutput", Kind: wire.Structure, Type: wire.StructureOf[DescribeLogGroupsOutput](), Members: []wire.Member{
@@ -600,7 +599,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "logGroupIdentifier", Ref: wire.Ref{At: shapeLogGroupIdentifier}},
 		{Name: "logStreamNamePrefix", Ref: wire.Ref{At: shapeLogStreamName}},
 		{Name: "orderBy", Ref: wire.Ref{At: shapeOrderBy}},
-		{Name: "descending", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "descending", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "nextToken", Ref: wire.Ref{At: shapeNextToken}},
 		{Name: "limit", Ref: wire.Ref{At: shapeDescribeLimit}},
 	}},
@@ -664,7 +663,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "targetArn", Ref: wire.Ref{At: shapeTargetArn}},
 		{Name: "roleArn", Ref: wire.Ref{At: shapeRoleArn}},
 		{Name: "accessPolicy", Ref: wire.Ref{At: shapeAccessPolicy}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "creationTime", Ref: wire.Ref{At: shapeTimestamp}},
 	}},
 	shapeDestinationArn:  {Name: "DestinationArn", Kind: wire.String, Min: wire.Bound(1)},
@@ -679,9 +678,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "resourceIdentifier", Ref: wire.Ref{At: shapeResourceIdentifier}},
 	}},
 	shapeDistribution:            {Name: "Distribution", Kind: wire.String, Enum: []string{"Random", "ByLogStream"}},
-	shapeDouble:                  {Name: "Double", Kind: wire.Double},
 	shapeEncryptionKey:           {Name: "EncryptionKey", Kind: wire.String, Max: wire.Bound(256)},
-	shapeEnumerations:            {Name: "Enumerations", Kind: wire.Map, Type: wire.MapOf[int64](), Key: wire.Ref{At: shapeTokenString}, Elem: wire.Ref{At: shapeLong}},
+	shapeEnumerations:            {Name: "Enumerations", Kind: wire.Map, Type: wire.MapOf[int64](), Key: wire.Ref{At: shapeTokenString}, Elem: wire.Ref{At: shapePlainLong}},
 	shapeEpochMillis:             {Name: "EpochMillis", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeEvaluationFrequency:     {Name: "EvaluationFrequency", Kind: wire.String, Enum: []string{"ONE_MIN", "FIVE_MIN", "TEN_MIN", "FIFTEEN_MIN", "THIRTY_MIN", "ONE_HOUR"}},
 	shapeEventMessage:            {Name: "EventMessage", Kind: wire.String, Min: wire.Bound(1)},
@@ -694,7 +692,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "from", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "to", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "destination", Ref: wire.Ref{At: shapeExportDestinationBucket}},
-		{Name: "destinationPrefix", Ref: wire.Ref{At: shapeString}},
+		{Name: "destinationPrefix", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "status", Ref: wire.Ref{At: shapeExportTaskStatus}},
 		{Name: "executionInfo", Ref: wire.Ref{At: shapeExportTaskExecutionInfo}},
 	}},
@@ -706,11 +704,11 @@ var shapes = wire.Link([]wire.Shape{
 	shapeExportTaskName: {Name: "ExportTaskName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(512)},
 	shapeExportTaskStatus: {Name: "ExportTaskStatus", Kind: wire.Structure, Type: wire.StructureOf[ExportTaskStatus](), Members: []wire.Member{
 		{Name: "code", Ref: wire.Ref{At: shapeExportTaskStatusCode}},
-		{Name: "message", Ref: wire.Ref{At: shapeString}},
+		{Name: "message", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeExportTaskStatusCode: {Name: "ExportTaskStatusCode", Kind: wire.String, Enum: []string{"CANCELLED", "COMPLETED", "FAILED", "PENDING", "PENDING_CANCEL", "RUNNING"}},
 	shapeExportTasks:          {Name: "ExportTasks", Kind: wire.List, Type: wire.ListOf[ExportTask](), Elem: wire.Ref{At: shapeExportTask}},
-	shapeExtractedValues:      {Name: "ExtractedValues", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeExtractedValues:      {Name: "ExtractedValues", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeFilterLogEventsInput: {Name: "FilterLogEventsInput", Kind: wire.Structure, Type: wire.StructureOf[FilterLogEventsInput](), Members: []wire.Member{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}},
 		{Name: "logGroupIdentifier", Ref: wire.Ref{At: shapeLogGroupIdentifier}},
@@ -721,8 +719,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "filterPattern", Ref: wire.Ref{At: shapeFilterPattern}},
 		{Name: "nextToken", Ref: wire.Ref{At: shapeNextToken}},
 		{Name: "limit", Ref: wire.Ref{At: shapeEventsLimit}},
-		{Name: "interleaved", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "unmask", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "interleaved", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "unmask", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeFilterLogEventsOutput: {Name: "FilterLogEventsOutput", Kind: wire.Structure, Type: wire.StructureOf[FilterLogEventsOutput](), Members: []wire.Member{
 		{Name: "events", Ref: wire.Ref{At: shapeFilteredLogEvents}},
@@ -736,7 +734,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "timestamp", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "message", Ref: wire.Ref{At: shapeEventMessage}},
 		{Name: "ingestionTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "eventId", Ref: wire.Ref{At: shapeString}},
+		{Name: "eventId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFilteredLogEvents: {Name: "FilteredLogEvents", Kind: wire.List, Type: wire.ListOf[FilteredLogEvent](), Elem: wire.Ref{At: shapeFilteredLogEvent}},
 	shapeGetDataProtectionPolicyInput: {Name: "GetDataProtectionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetDataProtectionPolicyInput](), Members: []wire.Member{
@@ -744,7 +742,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetDataProtectionPolicyOutput: {Name: "GetDataProtectionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetDataProtectionPolicyOutput](), Members: []wire.Member{
 		{Name: "logGroupIdentifier", Ref: wire.Ref{At: shapeLogGroupIdentifier}},
-		{Name: "policyDocument", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyDocument", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "lastUpdatedTime", Ref: wire.Ref{At: shapeTimestamp}},
 	}},
 	shapeGetDeliveryDestinationPolicyInput: {Name: "GetDeliveryDestinationPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetDeliveryDestinationPolicyInput](), Members: []wire.Member{
@@ -793,8 +791,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "endTime", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "nextToken", Ref: wire.Ref{At: shapeNextToken}},
 		{Name: "limit", Ref: wire.Ref{At: shapeEventsLimit}},
-		{Name: "startFromHead", Ref: wire.Ref{At: shapeBoolean}},
-		{Name: "unmask", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "startFromHead", Ref: wire.Ref{At: shapePlainBoolean}},
+		{Name: "unmask", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeGetLogEventsOutput: {Name: "GetLogEventsOutput", Kind: wire.Structure, Type: wire.StructureOf[GetLogEventsOutput](), Members: []wire.Member{
 		{Name: "events", Ref: wire.Ref{At: shapeOutputLogEvents}},
@@ -810,8 +808,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "logGroupFields", Ref: wire.Ref{At: shapeLogGroupFieldList}},
 	}},
 	shapeGetLogRecordInput: {Name: "GetLogRecordInput", Kind: wire.Structure, Type: wire.StructureOf[GetLogRecordInput](), Members: []wire.Member{
-		{Name: "logRecordPointer", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "unmask", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "logRecordPointer", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "unmask", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeGetLogRecordOutput: {Name: "GetLogRecordOutput", Kind: wire.Structure, Type: wire.StructureOf[GetLogRecordOutput](), Members: []wire.Member{
 		{Name: "logRecord", Ref: wire.Ref{At: shapeLogRecord}},
@@ -825,7 +823,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "status", Ref: wire.Ref{At: shapeQueryStatus}},
 		{Name: "encryptionKey", Ref: wire.Ref{At: shapeEncryptionKey}},
 	}},
-	shapeHistogram:           {Name: "Histogram", Kind: wire.Map, Type: wire.MapOf[int64](), Key: wire.Ref{At: shapeTime}, Elem: wire.Ref{At: shapeLong}},
+	shapeHistogram:           {Name: "Histogram", Kind: wire.Map, Type: wire.MapOf[int64](), Key: wire.Ref{At: shapeTime}, Elem: wire.Ref{At: shapePlainLong}},
 	shapeInheritedProperties: {Name: "InheritedProperties", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeInheritedProperty}},
 	shapeInheritedProperty:   {Name: "InheritedProperty", Kind: wire.String, Enum: []string{"ACCOUNT_DATA_PROTECTION"}},
 	shapeInputLogEvent: {Name: "InputLogEvent", Kind: wire.Structure, Type: wire.StructureOf[InputLogEvent](), Members: []wire.Member{
@@ -834,7 +832,6 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeInputLogEvents:      {Name: "InputLogEvents", Kind: wire.List, Type: wire.ListOf[InputLogEvent](), Elem: wire.Ref{At: shapeInputLogEvent}, Min: wire.Bound(1), Max: wire.Bound(10000)},
 	shapeInputLogStreamNames: {Name: "InputLogStreamNames", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeLogStreamName}, Min: wire.Bound(1), Max: wire.Bound(100)},
-	shapeInteger:             {Name: "Integer", Kind: wire.Integer},
 	shapeInvalidSequenceTokenExceptionDetail: {Name: "InvalidSequenceTokenExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[InvalidSequenceTokenExceptionDetail](), Message: "message", Members: []wire.Member{
 		{Name: "expectedSequenceToken", Ref: wire.Ref{At: shapeSequenceToken}},
 	}},
@@ -880,7 +877,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "ingestionTime", Ref: wire.Ref{At: shapeTimestamp}},
 	}},
 	shapeLiveTailSessionMetadata: {Name: "LiveTailSessionMetadata", Kind: wire.Structure, Type: wire.StructureOf[LiveTailSessionMetadata](), Members: []wire.Member{
-		{Name: "sampled", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "sampled", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeLiveTailSessionResults: {Name: "LiveTailSessionResults", Kind: wire.List, Type: wire.ListOf[LiveTailSessionLogEvent](), Elem: wire.Ref{At: shapeLiveTailSessionLogEvent}},
 	shapeLiveTailSessionStart: {Name: "LiveTailSessionStart", Kind: wire.Structure, Type: wire.StructureOf[LiveTailSessionStart](), Members: []wire.Member{
@@ -902,21 +899,21 @@ var shapes = wire.Link([]wire.Shape{
 	shapeLogGroup: {Name: "LogGroup", Kind: wire.Structure, Type: wire.StructureOf[LogGroup](), Members: []wire.Member{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}},
 		{Name: "creationTime", Ref: wire.Ref{At: shapeTimestamp}},
-		{Name: "retentionInDays", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "metricFilterCount", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "retentionInDays", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "metricFilterCount", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "storedBytes", Ref: wire.Ref{At: shapeStoredBytes}},
 		{Name: "kmsKeyId", Ref: wire.Ref{At: shapeKmsKeyId}},
 		{Name: "dataProtectionStatus", Ref: wire.Ref{At: shapeDataProtectionStatus}},
 		{Name: "inheritedProperties", Ref: wire.Ref{At: shapeInheritedProperties}},
 		{Name: "logGroupClass", Ref: wire.Ref{At: shapeLogGroupClass}},
-		{Name: "logGroupArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "logGroupArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeLogGroupArn:     {Name: "LogGroupArn", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(2048), Pattern: wire.Match(`[\w#+=/:,.@-]*`, `^(?:[\w#+=/:,.@-]*)$`)},
 	shapeLogGroupArnList: {Name: "LogGroupArnList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeLogGroupArn}},
 	shapeLogGroupClass:   {Name: "LogGroupClass", Kind: wire.String, Enum: []string{"STANDARD", "INFREQUENT_ACCESS"}},
 	shapeLogGroupField: {Name: "LogGroupField", Kind: wire.Structure, Type: wire.StructureOf[LogGroupField](), Members: []wire.Member{
-		{Name: "name", Ref: wire.Ref{At: shapeString}},
+		{Name: "name", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "percent", Ref: wire.Ref{At: shapePercentage}},
 	}},
 	shapeLogGroupFieldList:   {Name: "LogGroupFieldList", Kind: wire.List, Type: wire.ListOf[LogGroupField](), Elem: wire.Ref{At: shapeLogGroupField}},
@@ -926,7 +923,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeLogGroupNamePattern: {Name: "LogGroupNamePattern", Kind: wire.String, Min: wire.Bound(0), Max: wire.Bound(512), Pattern: wire.Match(`[\.\-_/#A-Za-z0-9]*`, `^(?:[\.\-_/#A-Za-z0-9]*)$`)},
 	shapeLogGroupNames:       {Name: "LogGroupNames", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeLogGroupName}},
 	shapeLogGroups:           {Name: "LogGroups", Kind: wire.List, Type: wire.ListOf[LogGroup](), Elem: wire.Ref{At: shapeLogGroup}},
-	shapeLogRecord:           {Name: "LogRecord", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeLogRecord:           {Name: "LogRecord", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeLogSamples:          {Name: "LogSamples", Kind: wire.List, Type: wire.ListOf[LogEvent](), Elem: wire.Ref{At: shapeLogEvent}},
 	shapeLogStream: {Name: "LogStream", Kind: wire.Structure, Type: wire.StructureOf[LogStream](), Members: []wire.Member{
 		{Name: "logStreamName", Ref: wire.Ref{At: shapeLogStreamName}},
@@ -935,13 +932,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "lastEventTimestamp", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "lastIngestionTime", Ref: wire.Ref{At: shapeTimestamp}},
 		{Name: "uploadSequenceToken", Ref: wire.Ref{At: shapeSequenceToken}},
-		{Name: "arn", Ref: wire.Ref{At: shapeString}},
+		{Name: "arn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "storedBytes", Ref: wire.Ref{At: shapeStoredBytes}},
 	}},
 	shapeLogStreamName: {Name: "LogStreamName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(512), Pattern: wire.Match(`[^:*]*`, `^(?:[^:*]*)$`)},
 	shapeLogStreams:    {Name: "LogStreams", Kind: wire.List, Type: wire.ListOf[LogStream](), Elem: wire.Ref{At: shapeLogStream}},
 	shapeLogType:       {Name: "LogType", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(255), Pattern: wire.Match(`[\w]*`, `^(?:[\w]*)$`)},
-	shapeLong:          {Name: "Long", Kind: wire.Long},
 	shapeMalformedQueryExceptionDetail: {Name: "MalformedQueryExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[MalformedQueryExceptionDetail](), Message: "message", Members: []wire.Member{
 		{Name: "queryCompileError", Ref: wire.Ref{At: shapeQueryCompileError}},
 	}},
@@ -953,7 +949,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}},
 	}},
 	shapeMetricFilterMatchRecord: {Name: "MetricFilterMatchRecord", Kind: wire.Structure, Type: wire.StructureOf[MetricFilterMatchRecord](), Members: []wire.Member{
-		{Name: "eventNumber", Ref: wire.Ref{At: shapeLong}},
+		{Name: "eventNumber", Ref: wire.Ref{At: shapePlainLong}},
 		{Name: "eventMessage", Ref: wire.Ref{At: shapeEventMessage}},
 		{Name: "extractedValues", Ref: wire.Ref{At: shapeExtractedValues}},
 	}},
@@ -965,7 +961,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "metricName", Ref: wire.Ref{At: shapeMetricName}, Required: true},
 		{Name: "metricNamespace", Ref: wire.Ref{At: shapeMetricNamespace}, Required: true},
 		{Name: "metricValue", Ref: wire.Ref{At: shapeMetricValue}, Required: true},
-		{Name: "defaultValue", Ref: wire.Ref{At: shapeDouble}},
+		{Name: "defaultValue", Ref: wire.Ref{At: shapePlainDouble}},
 		{Name: "dimensions", Ref: wire.Ref{At: shapeDimensions}},
 		{Name: "unit", Ref: wire.Ref{At: shapeStandardUnit}},
 	}},
@@ -984,13 +980,18 @@ var shapes = wire.Link([]wire.Shape{
 	shapePatternRegex:    {Name: "PatternRegex", Kind: wire.String, Min: wire.Bound(1)},
 	shapePatternString:   {Name: "PatternString", Kind: wire.String, Min: wire.Bound(1)},
 	shapePatternToken: {Name: "PatternToken", Kind: wire.Structure, Type: wire.StructureOf[PatternToken](), Members: []wire.Member{
-		{Name: "dynamicTokenPosition", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "isDynamic", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "dynamicTokenPosition", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "isDynamic", Ref: wire.Ref{At: shapePlainBoolean}},
 		{Name: "tokenString", Ref: wire.Ref{At: shapeTokenString}},
 		{Name: "enumerations", Ref: wire.Ref{At: shapeEnumerations}},
 	}},
 	shapePatternTokens: {Name: "PatternTokens", Kind: wire.List, Type: wire.ListOf[PatternToken](), Elem: wire.Ref{At: shapePatternToken}},
 	shapePercentage:    {Name: "Percentage", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(100)},
+	shapePlainBoolean:  {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainDouble:   {Name: "Double", Kind: wire.Double},
+	shapePlainInteger:  {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:     {Name: "Long", Kind: wire.Long},
+	shapePlainString:   {Name: "String", Kind: wire.String},
 	shapePolicy: {Name: "Policy", Kind: wire.Structure, Type: wire.StructureOf[Policy](), Members: []wire.Member{
 		{Name: "deliveryDestinationPolicy", Ref: wire.Ref{At: shapeDeliveryDestinationPolicy}},
 	}},
@@ -998,22 +999,22 @@ var shapes = wire.Link([]wire.Shape{
 	shapePolicyType:     {Name: "PolicyType", Kind: wire.String, Enum: []string{"DATA_PROTECTION_POLICY", "SUBSCRIPTION_FILTER_POLICY"}},
 	shapePriority:       {Name: "Priority", Kind: wire.String, Min: wire.Bound(1)},
 	shapePutAccountPolicyInput: {Name: "PutAccountPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutAccountPolicyInput](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "policyDocument", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "policyDocument", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "policyType", Ref: wire.Ref{At: shapePolicyType}, Required: true},
 		{Name: "scope", Ref: wire.Ref{At: shapeScope}},
-		{Name: "selectionCriteria", Ref: wire.Ref{At: shapeString}},
+		{Name: "selectionCriteria", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutAccountPolicyOutput: {Name: "PutAccountPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutAccountPolicyOutput](), Members: []wire.Member{
 		{Name: "accountPolicy", Ref: wire.Ref{At: shapeAccountPolicy}},
 	}},
 	shapePutDataProtectionPolicyInput: {Name: "PutDataProtectionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutDataProtectionPolicyInput](), Members: []wire.Member{
 		{Name: "logGroupIdentifier", Ref: wire.Ref{At: shapeLogGroupIdentifier}, Required: true},
-		{Name: "policyDocument", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "policyDocument", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapePutDataProtectionPolicyOutput: {Name: "PutDataProtectionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutDataProtectionPolicyOutput](), Members: []wire.Member{
 		{Name: "logGroupIdentifier", Ref: wire.Ref{At: shapeLogGroupIdentifier}},
-		{Name: "policyDocument", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyDocument", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "lastUpdatedTime", Ref: wire.Ref{At: shapeTimestamp}},
 	}},
 	shapePutDeliveryDestinationPolicyInput: {Name: "PutDeliveryDestinationPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutDeliveryDestinationPolicyInput](), Members: []wire.Member{
@@ -1034,7 +1035,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapePutDeliverySourceInput: {Name: "PutDeliverySourceInput", Kind: wire.Structure, Type: wire.StructureOf[PutDeliverySourceInput](), Members: []wire.Member{
 		{Name: "name", Ref: wire.Ref{At: shapeDeliverySourceName}, Required: true},
-		{Name: "resourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "resourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "logType", Ref: wire.Ref{At: shapeLogType}, Required: true},
 		{Name: "tags", Ref: wire.Ref{At: shapeTags}},
 	}},
@@ -1044,7 +1045,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapePutDestinationPolicyInput: {Name: "PutDestinationPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutDestinationPolicyInput](), Members: []wire.Member{
 		{Name: "destinationName", Ref: wire.Ref{At: shapeDestinationName}, Required: true},
 		{Name: "accessPolicy", Ref: wire.Ref{At: shapeAccessPolicy}, Required: true},
-		{Name: "forceUpdate", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "forceUpdate", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapePutDestinationInput: {Name: "PutDestinationInput", Kind: wire.Structure, Type: wire.StructureOf[PutDestinationInput](), Members: []wire.Member{
 		{Name: "destinationName", Ref: wire.Ref{At: shapeDestinationName}, Required: true},
@@ -1082,7 +1083,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "queryDefinitionId", Ref: wire.Ref{At: shapeQueryId}},
 	}},
 	shapePutResourcePolicyInput: {Name: "PutResourcePolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutResourcePolicyInput](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "policyDocument", Ref: wire.Ref{At: shapePolicyDocument}},
 	}},
 	shapePutResourcePolicyOutput: {Name: "PutResourcePolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[PutResourcePolicyOutput](), Members: []wire.Member{
@@ -1090,7 +1091,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapePutRetentionPolicyInput: {Name: "PutRetentionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutRetentionPolicyInput](), Members: []wire.Member{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}, Required: true},
-		{Name: "retentionInDays", Ref: wire.Ref{At: shapeInteger}, Required: true},
+		{Name: "retentionInDays", Ref: wire.Ref{At: shapePlainInteger}, Required: true},
 	}},
 	shapePutSubscriptionFilterInput: {Name: "PutSubscriptionFilterInput", Kind: wire.Structure, Type: wire.StructureOf[PutSubscriptionFilterInput](), Members: []wire.Member{
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}, Required: true},
@@ -1102,11 +1103,11 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeQueryCompileError: {Name: "QueryCompileError", Kind: wire.Structure, Type: wire.StructureOf[QueryCompileError](), Members: []wire.Member{
 		{Name: "location", Ref: wire.Ref{At: shapeQueryCompileErrorLocation}},
-		{Name: "message", Ref: wire.Ref{At: shapeString}},
+		{Name: "message", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeQueryCompileErrorLocation: {Name: "QueryCompileErrorLocation", Kind: wire.Structure, Type: wire.StructureOf[QueryCompileErrorLocation](), Members: []wire.Member{
-		{Name: "startCharOffset", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "endCharOffset", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "startCharOffset", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "endCharOffset", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeQueryDefinition: {Name: "QueryDefinition", Kind: wire.Structure, Type: wire.StructureOf[QueryDefinition](), Members: []wire.Member{
 		{Name: "queryDefinitionId", Ref: wire.Ref{At: shapeQueryId}},
@@ -1130,36 +1131,36 @@ var shapes = wire.Link([]wire.Shape{
 	shapeQueryListMaxResults: {Name: "QueryListMaxResults", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(1000)},
 	shapeQueryResults:        {Name: "QueryResults", Kind: wire.List, Type: wire.ListOf[[]ResultField](), Elem: wire.Ref{At: shapeResultRows}},
 	shapeQueryStatistics: {Name: "QueryStatistics", Kind: wire.Structure, Type: wire.StructureOf[QueryStatistics](), Members: []wire.Member{
-		{Name: "recordsMatched", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "recordsScanned", Ref: wire.Ref{At: shapeDouble}},
-		{Name: "bytesScanned", Ref: wire.Ref{At: shapeDouble}},
+		{Name: "recordsMatched", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "recordsScanned", Ref: wire.Ref{At: shapePlainDouble}},
+		{Name: "bytesScanned", Ref: wire.Ref{At: shapePlainDouble}},
 	}},
 	shapeQueryStatus: {Name: "QueryStatus", Kind: wire.String, Enum: []string{"Scheduled", "Running", "Complete", "Failed", "Cancelled", "Timeout", "Unknown"}},
 	shapeQueryString: {Name: "QueryString", Kind: wire.String, Min: wire.Bound(0), Max: wire.Bound(10000)},
 	shapeRejectedLogEventsInfo: {Name: "RejectedLogEventsInfo", Kind: wire.Structure, Type: wire.StructureOf[RejectedLogEventsInfo](), Members: []wire.Member{
-		{Name: "tooNewLogEventStartIndex", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "tooOldLogEventEndIndex", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "expiredLogEventEndIndex", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "tooNewLogEventStartIndex", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "tooOldLogEventEndIndex", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "expiredLogEventEndIndex", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeRequestId:          {Name: "RequestId", Kind: wire.String, Min: wire.Bound(0), Max: wire.Bound(256)},
-	shapeResourceArns:       {Name: "ResourceArns", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeResourceArns:       {Name: "ResourceArns", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeResourceIdentifier: {Name: "ResourceIdentifier", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(2048), Pattern: wire.Match(`[\w+=/:,.@\-\*]*`, `^(?:[\w+=/:,.@\-\*]*)$`)},
 	shapeResourcePolicies:   {Name: "ResourcePolicies", Kind: wire.List, Type: wire.ListOf[ResourcePolicy](), Elem: wire.Ref{At: shapeResourcePolicy}},
 	shapeResourcePolicy: {Name: "ResourcePolicy", Kind: wire.Structure, Type: wire.StructureOf[ResourcePolicy](), Members: []wire.Member{
-		{Name: "policyName", Ref: wire.Ref{At: shapeString}},
+		{Name: "policyName", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "policyDocument", Ref: wire.Ref{At: shapePolicyDocument}},
 		{Name: "lastUpdatedTime", Ref: wire.Ref{At: shapeTimestamp}},
 	}},
 	shapeResultField: {Name: "ResultField", Kind: wire.Structure, Type: wire.StructureOf[ResultField](), Members: []wire.Member{
-		{Name: "field", Ref: wire.Ref{At: shapeString}},
-		{Name: "value", Ref: wire.Ref{At: shapeString}},
+		{Name: "field", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "value", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeResultRows: {Name: "ResultRows", Kind: wire.List, Type: wire.ListOf[ResultField](), Elem: wire.Ref{At: shapeResultField}},
 	shapeRoleArn:    {Name: "RoleArn", Kind: wire.String, Min: wire.Bound(1)},
 	shapeScope:      {Name: "Scope", Kind: wire.String, Enum: []string{"ALL"}},
 	shapeSearchedLogStream: {Name: "SearchedLogStream", Kind: wire.Structure, Type: wire.StructureOf[SearchedLogStream](), Members: []wire.Member{
 		{Name: "logStreamName", Ref: wire.Ref{At: shapeLogStreamName}},
-		{Name: "searchedCompletely", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "searchedCompletely", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeSearchedLogStreams:               {Name: "SearchedLogStreams", Kind: wire.List, Type: wire.ListOf[SearchedLogStream](), Elem: wire.Ref{At: shapeSearchedLogStream}},
 	shapeSequenceToken:                    {Name: "SequenceToken", Kind: wire.String, Min: wire.Bound(1)},
@@ -1197,10 +1198,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "queryId", Ref: wire.Ref{At: shapeQueryId}, Required: true},
 	}},
 	shapeStopQueryOutput: {Name: "StopQueryOutput", Kind: wire.Structure, Type: wire.StructureOf[StopQueryOutput](), Members: []wire.Member{
-		{Name: "success", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "success", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeStoredBytes: {Name: "StoredBytes", Kind: wire.Long, Min: wire.Bound(0)},
-	shapeString:      {Name: "String", Kind: wire.String},
 	shapeSubscriptionFilter: {Name: "SubscriptionFilter", Kind: wire.Structure, Type: wire.StructureOf[SubscriptionFilter](), Members: []wire.Member{
 		{Name: "filterName", Ref: wire.Ref{At: shapeFilterName}},
 		{Name: "logGroupName", Ref: wire.Ref{At: shapeLogGroupName}},
@@ -1212,7 +1212,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSubscriptionFilters: {Name: "SubscriptionFilters", Kind: wire.List, Type: wire.ListOf[SubscriptionFilter](), Elem: wire.Ref{At: shapeSubscriptionFilter}},
 	shapeSuppressionPeriod: {Name: "SuppressionPeriod", Kind: wire.Structure, Type: wire.StructureOf[SuppressionPeriod](), Members: []wire.Member{
-		{Name: "value", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "value", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "suppressionUnit", Ref: wire.Ref{At: shapeSuppressionUnit}},
 	}},
 	shapeSuppressionState: {Name: "SuppressionState", Kind: wire.String, Enum: []string{"SUPPRESSED", "UNSUPPRESSED"}},
@@ -1241,7 +1241,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "matches", Ref: wire.Ref{At: shapeMetricFilterMatches}},
 	}},
 	shapeTime:        {Name: "Time", Kind: wire.String, Min: wire.Bound(1)},
-	shapeTimestamp:   {Name: "Timestamp", Kind: wire.Timestamp},
+	shapeTimestamp:   {Name: "Timestamp", Kind: wire.Long, Min: wire.Bound(0)},
 	shapeTokenString: {Name: "TokenString", Kind: wire.String, Min: wire.Bound(1)},
 	shapeTooManyTagsExceptionDetail: {Name: "TooManyTagsExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[TooManyTagsExceptionDetail](), Message: "message", Members: []wire.Member{
 		{Name: "resourceName", Ref: wire.Ref{At: shapeAmazonResourceName}},
@@ -1266,7 +1266,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "evaluationFrequency", Ref: wire.Ref{At: shapeEvaluationFrequency}},
 		{Name: "filterPattern", Ref: wire.Ref{At: shapeFilterPattern}},
 		{Name: "anomalyVisibilityTime", Ref: wire.Ref{At: shapeAnomalyVisibilityTime}},
-		{Name: "enabled", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "enabled", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 	}},
 	shapeAssociateKmsKeyOutput:                 {Name: "AssociateKmsKeyOutput", Kind: wire.Structure, Type: wire.StructureOf[AssociateKmsKeyOutput](), Nothing: true},
 	shapeCancelExportTaskOutput:                {Name: "CancelExportTaskOutput", Kind: wire.Structure, Type: wire.StructureOf[CancelExportTaskOutput](), Nothing: true},

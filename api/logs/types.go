@@ -3,8 +3,6 @@
 package logs
 
 import (
-	"time"
-
 	"fogbank/wire"
 )
 
@@ -99,7 +97,7 @@ type UpdateLogAnomalyDetectorOutput struct{}
 type AccountPolicy struct {
 	PolicyName        *string
 	PolicyDocument    *string
-	LastUpdatedTime   *time.Time
+	LastUpdatedTime   *int64
 	PolicyType        *string
 	Scope             *string
 	SelectionCriteria *string
@@ -123,7 +121,7 @@ func (x *AccountPolicy) GetPolicyDocument() (v string) {
 }
 
 // GetLastUpdatedTime returns LastUpdatedTime, or its zero value when absent.
-func (x *AccountPolicy) GetLastUpdatedTime() (v time.Time) {
+func (x *AccountPolicy) GetLastUpdatedTime() (v int64) {
 	if x != nil && x.LastUpdatedTime != nil {
 		return *x.LastUpdatedTime
 	}
@@ -396,8 +394,8 @@ type CreateExportTaskInput struct {
 	TaskName            *string
 	LogGroupName        string
 	LogStreamNamePrefix *string
-	From                time.Time
-	To                  time.Time
+	From                int64
+	To                  int64
 	Destination         string
 	DestinationPrefix   *string
 }
@@ -427,7 +425,7 @@ func (x *CreateExportTaskInput) GetLogStreamNamePrefix() (v string) {
 }
 
 // GetFrom returns From, or its zero value when absent.
-func (x *CreateExportTaskInput) GetFrom() (v time.Time) {
+func (x *CreateExportTaskInput) GetFrom() (v int64) {
 	if x != nil {
 		return x.From
 	}
@@ -435,7 +433,7 @@ func (x *CreateExportTaskInput) GetFrom() (v time.Time) {
 }
 
 // GetTo returns To, or its zero value when absent.
-func (x *CreateExportTaskInput) GetTo() (v time.Time) {
+func (x *CreateExportTaskInput) GetTo() (v int64) {
 	if x != nil {
 		return x.To
 	}
@@ -1647,7 +1645,7 @@ type Destination struct {
 	RoleArn         *string
 	AccessPolicy    *string
 	Arn             *string
-	CreationTime    *time.Time
+	CreationTime    *int64
 }
 
 // GetDestinationName returns DestinationName, or its zero value when absent.
@@ -1691,7 +1689,7 @@ func (x *Destination) GetArn() (v string) {
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *Destination) GetCreationTime() (v time.Time) {
+func (x *Destination) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}
@@ -1725,8 +1723,8 @@ type ExportTask struct {
 	TaskId            *string
 	TaskName          *string
 	LogGroupName      *string
-	From              *time.Time
-	To                *time.Time
+	From              *int64
+	To                *int64
 	Destination       *string
 	DestinationPrefix *string
 	Status            *ExportTaskStatus
@@ -1758,7 +1756,7 @@ func (x *ExportTask) GetLogGroupName() (v string) {
 }
 
 // GetFrom returns From, or its zero value when absent.
-func (x *ExportTask) GetFrom() (v time.Time) {
+func (x *ExportTask) GetFrom() (v int64) {
 	if x != nil && x.From != nil {
 		return *x.From
 	}
@@ -1766,7 +1764,7 @@ func (x *ExportTask) GetFrom() (v time.Time) {
 }
 
 // GetTo returns To, or its zero value when absent.
-func (x *ExportTask) GetTo() (v time.Time) {
+func (x *ExportTask) GetTo() (v int64) {
 	if x != nil && x.To != nil {
 		return *x.To
 	}
@@ -1791,12 +1789,12 @@ func (x *ExportTask) GetDestinationPrefix() (v string) {
 
 // ExportTaskExecutionInfo is a structure of the model.
 type ExportTaskExecutionInfo struct {
-	CreationTime   *time.Time
-	CompletionTime *time.Time
+	CreationTime   *int64
+	CompletionTime *int64
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *ExportTaskExecutionInfo) GetCreationTime() (v time.Time) {
+func (x *ExportTaskExecutionInfo) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}
@@ -1804,7 +1802,7 @@ func (x *ExportTaskExecutionInfo) GetCreationTime() (v time.Time) {
 }
 
 // GetCompletionTime returns CompletionTime, or its zero value when absent.
-func (x *ExportTaskExecutionInfo) GetCompletionTime() (v time.Time) {
+func (x *ExportTaskExecutionInfo) GetCompletionTime() (v int64) {
 	if x != nil && x.CompletionTime != nil {
 		return *x.CompletionTime
 	}
@@ -1839,8 +1837,8 @@ type FilterLogEventsInput struct {
 	LogGroupIdentifier  *string
 	LogStreamNames      []string
 	LogStreamNamePrefix *string
-	StartTime           *time.Time
-	EndTime             *time.Time
+	StartTime           *int64
+	EndTime             *int64
 	FilterPattern       *string
 	NextToken           *string
 	Limit               *int32
@@ -1873,7 +1871,7 @@ func (x *FilterLogEventsInput) GetLogStreamNamePrefix() (v string) {
 }
 
 // GetStartTime returns StartTime, or its zero value when absent.
-func (x *FilterLogEventsInput) GetStartTime() (v time.Time) {
+func (x *FilterLogEventsInput) GetStartTime() (v int64) {
 	if x != nil && x.StartTime != nil {
 		return *x.StartTime
 	}
@@ -1881,7 +1879,7 @@ func (x *FilterLogEventsInput) GetStartTime() (v time.Time) {
 }
 
 // GetEndTime returns EndTime, or its zero value when absent.
-func (x *FilterLogEventsInput) GetEndTime() (v time.Time) {
+func (x *FilterLogEventsInput) GetEndTime() (v int64) {
 	if x != nil && x.EndTime != nil {
 		return *x.EndTime
 	}
@@ -1946,9 +1944,9 @@ func (x *FilterLogEventsOutput) GetNextToken() (v string) {
 // FilteredLogEvent is a structure of the model.
 type FilteredLogEvent struct {
 	LogStreamName *string
-	Timestamp     *time.Time
+	Timestamp     *int64
 	Message       *string
-	IngestionTime *time.Time
+	IngestionTime *int64
 	EventId       *string
 }
 
@@ -1961,7 +1959,7 @@ func (x *FilteredLogEvent) GetLogStreamName() (v string) {
 }
 
 // GetTimestamp returns Timestamp, or its zero value when absent.
-func (x *FilteredLogEvent) GetTimestamp() (v time.Time) {
+func (x *FilteredLogEvent) GetTimestamp() (v int64) {
 	if x != nil && x.Timestamp != nil {
 		return *x.Timestamp
 	}
@@ -1977,7 +1975,7 @@ func (x *FilteredLogEvent) GetMessage() (v string) {
 }
 
 // GetIngestionTime returns IngestionTime, or its zero value when absent.
-func (x *FilteredLogEvent) GetIngestionTime() (v time.Time) {
+func (x *FilteredLogEvent) GetIngestionTime() (v int64) {
 	if x != nil && x.IngestionTime != nil {
 		return *x.IngestionTime
 	}
@@ -2009,7 +2007,7 @@ func (x *GetDataProtectionPolicyInput) GetLogGroupIdentifier() (v string) {
 type GetDataProtectionPolicyOutput struct {
 	LogGroupIdentifier *string
 	PolicyDocument     *string
-	LastUpdatedTime    *time.Time
+	LastUpdatedTime    *int64
 }
 
 // GetLogGroupIdentifier returns LogGroupIdentifier, or its zero value when absent.
@@ -2029,7 +2027,7 @@ func (x *GetDataProtectionPolicyOutput) GetPolicyDocument() (v string) {
 }
 
 // GetLastUpdatedTime returns LastUpdatedTime, or its zero value when absent.
-func (x *GetDataProtectionPolicyOutput) GetLastUpdatedTime() (v time.Time) {
+func (x *GetDataProtectionPolicyOutput) GetLastUpdatedTime() (v int64) {
 	if x != nil && x.LastUpdatedTime != nil {
 		return *x.LastUpdatedTime
 	}
@@ -2203,8 +2201,8 @@ type GetLogEventsInput struct {
 	LogGroupName       *string
 	LogGroupIdentifier *string
 	LogStreamName      string
-	StartTime          *time.Time
-	EndTime            *time.Time
+	StartTime          *int64
+	EndTime            *int64
 	NextToken          *string
 	Limit              *int32
 	StartFromHead      *bool
@@ -2236,7 +2234,7 @@ func (x *GetLogEventsInput) GetLogStreamName() (v string) {
 }
 
 // GetStartTime returns StartTime, or its zero value when absent.
-func (x *GetLogEventsInput) GetStartTime() (v time.Time) {
+func (x *GetLogEventsInput) GetStartTime() (v int64) {
 	if x != nil && x.StartTime != nil {
 		return *x.StartTime
 	}
@@ -2244,7 +2242,7 @@ func (x *GetLogEventsInput) GetStartTime() (v time.Time) {
 }
 
 // GetEndTime returns EndTime, or its zero value when absent.
-func (x *GetLogEventsInput) GetEndTime() (v time.Time) {
+func (x *GetLogEventsInput) GetEndTime() (v int64) {
 	if x != nil && x.EndTime != nil {
 		return *x.EndTime
 	}
@@ -2309,7 +2307,7 @@ func (x *GetLogEventsOutput) GetNextBackwardToken() (v string) {
 // GetLogGroupFieldsInput is the model's GetLogGroupFieldsRequest.
 type GetLogGroupFieldsInput struct {
 	LogGroupName       *string
-	Time               *time.Time
+	Time               *int64
 	LogGroupIdentifier *string
 }
 
@@ -2322,7 +2320,7 @@ func (x *GetLogGroupFieldsInput) GetLogGroupName() (v string) {
 }
 
 // GetTime returns Time, or its zero value when absent.
-func (x *GetLogGroupFieldsInput) GetTime() (v time.Time) {
+func (x *GetLogGroupFieldsInput) GetTime() (v int64) {
 	if x != nil && x.Time != nil {
 		return *x.Time
 	}
@@ -2408,7 +2406,7 @@ func (x *GetQueryResultsOutput) GetEncryptionKey() (v string) {
 
 // InputLogEvent is a structure of the model.
 type InputLogEvent struct {
-	Timestamp time.Time
+	Timestamp int64
 	Message   string
 }
 
@@ -2570,8 +2568,8 @@ type LiveTailSessionLogEvent struct {
 	LogStreamName      *string
 	LogGroupIdentifier *string
 	Message            *string
-	Timestamp          *time.Time
-	IngestionTime      *time.Time
+	Timestamp          *int64
+	IngestionTime      *int64
 }
 
 // GetLogStreamName returns LogStreamName, or its zero value when absent.
@@ -2599,7 +2597,7 @@ func (x *LiveTailSessionLogEvent) GetMessage() (v string) {
 }
 
 // GetTimestamp returns Timestamp, or its zero value when absent.
-func (x *LiveTailSessionLogEvent) GetTimestamp() (v time.Time) {
+func (x *LiveTailSessionLogEvent) GetTimestamp() (v int64) {
 	if x != nil && x.Timestamp != nil {
 		return *x.Timestamp
 	}
@@ -2607,7 +2605,7 @@ func (x *LiveTailSessionLogEvent) GetTimestamp() (v time.Time) {
 }
 
 // GetIngestionTime returns IngestionTime, or its zero value when absent.
-func (x *LiveTailSessionLogEvent) GetIngestionTime() (v time.Time) {
+func (x *LiveTailSessionLogEvent) GetIngestionTime() (v int64) {
 	if x != nil && x.IngestionTime != nil {
 		return *x.IngestionTime
 	}
@@ -2669,12 +2667,12 @@ type LiveTailSessionUpdate struct {
 
 // LogEvent is a structure of the model.
 type LogEvent struct {
-	Timestamp *time.Time
+	Timestamp *int64
 	Message   *string
 }
 
 // GetTimestamp returns Timestamp, or its zero value when absent.
-func (x *LogEvent) GetTimestamp() (v time.Time) {
+func (x *LogEvent) GetTimestamp() (v int64) {
 	if x != nil && x.Timestamp != nil {
 		return *x.Timestamp
 	}
@@ -2692,7 +2690,7 @@ func (x *LogEvent) GetMessage() (v string) {
 // LogGroup is a structure of the model.
 type LogGroup struct {
 	LogGroupName         *string
-	CreationTime         *time.Time
+	CreationTime         *int64
 	RetentionInDays      *int32
 	MetricFilterCount    *int32
 	Arn                  *string
@@ -2713,7 +2711,7 @@ func (x *LogGroup) GetLogGroupName() (v string) {
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *LogGroup) GetCreationTime() (v time.Time) {
+func (x *LogGroup) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}
@@ -2809,10 +2807,10 @@ func (x *LogGroupField) GetPercent() (v int32) {
 // LogStream is a structure of the model.
 type LogStream struct {
 	LogStreamName       *string
-	CreationTime        *time.Time
-	FirstEventTimestamp *time.Time
-	LastEventTimestamp  *time.Time
-	LastIngestionTime   *time.Time
+	CreationTime        *int64
+	FirstEventTimestamp *int64
+	LastEventTimestamp  *int64
+	LastIngestionTime   *int64
 	UploadSequenceToken *string
 	Arn                 *string
 	StoredBytes         *int64
@@ -2827,7 +2825,7 @@ func (x *LogStream) GetLogStreamName() (v string) {
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *LogStream) GetCreationTime() (v time.Time) {
+func (x *LogStream) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}
@@ -2835,7 +2833,7 @@ func (x *LogStream) GetCreationTime() (v time.Time) {
 }
 
 // GetFirstEventTimestamp returns FirstEventTimestamp, or its zero value when absent.
-func (x *LogStream) GetFirstEventTimestamp() (v time.Time) {
+func (x *LogStream) GetFirstEventTimestamp() (v int64) {
 	if x != nil && x.FirstEventTimestamp != nil {
 		return *x.FirstEventTimestamp
 	}
@@ -2843,7 +2841,7 @@ func (x *LogStream) GetFirstEventTimestamp() (v time.Time) {
 }
 
 // GetLastEventTimestamp returns LastEventTimestamp, or its zero value when absent.
-func (x *LogStream) GetLastEventTimestamp() (v time.Time) {
+func (x *LogStream) GetLastEventTimestamp() (v int64) {
 	if x != nil && x.LastEventTimestamp != nil {
 		return *x.LastEventTimestamp
 	}
@@ -2851,7 +2849,7 @@ func (x *LogStream) GetLastEventTimestamp() (v time.Time) {
 }
 
 // GetLastIngestionTime returns LastIngestionTime, or its zero value when absent.
-func (x *LogStream) GetLastIngestionTime() (v time.Time) {
+func (x *LogStream) GetLastIngestionTime() (v int64) {
 	if x != nil && x.LastIngestionTime != nil {
 		return *x.LastIngestionTime
 	}
@@ -2897,7 +2895,7 @@ type MetricFilter struct {
 	FilterName            *string
 	FilterPattern         *string
 	MetricTransformations []MetricTransformation
-	CreationTime          *time.Time
+	CreationTime          *int64
 	LogGroupName          *string
 }
 
@@ -2918,7 +2916,7 @@ func (x *MetricFilter) GetFilterPattern() (v string) {
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *MetricFilter) GetCreationTime() (v time.Time) {
+func (x *MetricFilter) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}
@@ -2984,13 +2982,13 @@ func (x *MetricTransformation) GetUnit() (v string) {
 
 // OutputLogEvent is a structure of the model.
 type OutputLogEvent struct {
-	Timestamp     *time.Time
+	Timestamp     *int64
 	Message       *string
-	IngestionTime *time.Time
+	IngestionTime *int64
 }
 
 // GetTimestamp returns Timestamp, or its zero value when absent.
-func (x *OutputLogEvent) GetTimestamp() (v time.Time) {
+func (x *OutputLogEvent) GetTimestamp() (v int64) {
 	if x != nil && x.Timestamp != nil {
 		return *x.Timestamp
 	}
@@ -3006,7 +3004,7 @@ func (x *OutputLogEvent) GetMessage() (v string) {
 }
 
 // GetIngestionTime returns IngestionTime, or its zero value when absent.
-func (x *OutputLogEvent) GetIngestionTime() (v time.Time) {
+func (x *OutputLogEvent) GetIngestionTime() (v int64) {
 	if x != nil && x.IngestionTime != nil {
 		return *x.IngestionTime
 	}
@@ -3138,7 +3136,7 @@ func (x *PutDataProtectionPolicyInput) GetPolicyDocument() (v string) {
 type PutDataProtectionPolicyOutput struct {
 	LogGroupIdentifier *string
 	PolicyDocument     *string
-	LastUpdatedTime    *time.Time
+	LastUpdatedTime    *int64
 }
 
 // GetLogGroupIdentifier returns LogGroupIdentifier, or its zero value when absent.
@@ -3158,7 +3156,7 @@ func (x *PutDataProtectionPolicyOutput) GetPolicyDocument() (v string) {
 }
 
 // GetLastUpdatedTime returns LastUpdatedTime, or its zero value when absent.
-func (x *PutDataProtectionPolicyOutput) GetLastUpdatedTime() (v time.Time) {
+func (x *PutDataProtectionPolicyOutput) GetLastUpdatedTime() (v int64) {
 	if x != nil && x.LastUpdatedTime != nil {
 		return *x.LastUpdatedTime
 	}
@@ -3606,7 +3604,7 @@ type QueryDefinition struct {
 	QueryDefinitionId *string
 	Name              *string
 	QueryString       *string
-	LastModified      *time.Time
+	LastModified      *int64
 	LogGroupNames     []string
 }
 
@@ -3635,7 +3633,7 @@ func (x *QueryDefinition) GetQueryString() (v string) {
 }
 
 // GetLastModified returns LastModified, or its zero value when absent.
-func (x *QueryDefinition) GetLastModified() (v time.Time) {
+func (x *QueryDefinition) GetLastModified() (v int64) {
 	if x != nil && x.LastModified != nil {
 		return *x.LastModified
 	}
@@ -3647,7 +3645,7 @@ type QueryInfo struct {
 	QueryId      *string
 	QueryString  *string
 	Status       *string
-	CreateTime   *time.Time
+	CreateTime   *int64
 	LogGroupName *string
 }
 
@@ -3676,7 +3674,7 @@ func (x *QueryInfo) GetStatus() (v string) {
 }
 
 // GetCreateTime returns CreateTime, or its zero value when absent.
-func (x *QueryInfo) GetCreateTime() (v time.Time) {
+func (x *QueryInfo) GetCreateTime() (v int64) {
 	if x != nil && x.CreateTime != nil {
 		return *x.CreateTime
 	}
@@ -3757,7 +3755,7 @@ func (x *RejectedLogEventsInfo) GetExpiredLogEventEndIndex() (v int32) {
 type ResourcePolicy struct {
 	PolicyName      *string
 	PolicyDocument  *string
-	LastUpdatedTime *time.Time
+	LastUpdatedTime *int64
 }
 
 // GetPolicyName returns PolicyName, or its zero value when absent.
@@ -3777,7 +3775,7 @@ func (x *ResourcePolicy) GetPolicyDocument() (v string) {
 }
 
 // GetLastUpdatedTime returns LastUpdatedTime, or its zero value when absent.
-func (x *ResourcePolicy) GetLastUpdatedTime() (v time.Time) {
+func (x *ResourcePolicy) GetLastUpdatedTime() (v int64) {
 	if x != nil && x.LastUpdatedTime != nil {
 		return *x.LastUpdatedTime
 	}
@@ -3860,8 +3858,8 @@ type StartQueryInput struct {
 	LogGroupName        *string
 	LogGroupNames       []string
 	LogGroupIdentifiers []string
-	StartTime           time.Time
-	EndTime             time.Time
+	StartTime           int64
+	EndTime             int64
 	QueryString         string
 	Limit               *int32
 }
@@ -3875,7 +3873,7 @@ func (x *StartQueryInput) GetLogGroupName() (v string) {
 }
 
 // GetStartTime returns StartTime, or its zero value when absent.
-func (x *StartQueryInput) GetStartTime() (v time.Time) {
+func (x *StartQueryInput) GetStartTime() (v int64) {
 	if x != nil {
 		return x.StartTime
 	}
@@ -3883,7 +3881,7 @@ func (x *StartQueryInput) GetStartTime() (v time.Time) {
 }
 
 // GetEndTime returns EndTime, or its zero value when absent.
-func (x *StartQueryInput) GetEndTime() (v time.Time) {
+func (x *StartQueryInput) GetEndTime() (v int64) {
 	if x != nil {
 		return x.EndTime
 	}
@@ -3953,7 +3951,7 @@ type SubscriptionFilter struct {
 	DestinationArn *string
 	RoleArn        *string
 	Distribution   *string
-	CreationTime   *time.Time
+	CreationTime   *int64
 }
 
 // GetFilterName returns FilterName, or its zero value when absent.
@@ -4005,7 +4003,7 @@ func (x *SubscriptionFilter) GetDistribution() (v string) {
 }
 
 // GetCreationTime returns CreationTime, or its zero value when absent.
-func (x *SubscriptionFilter) GetCreationTime() (v time.Time) {
+func (x *SubscriptionFilter) GetCreationTime() (v int64) {
 	if x != nil && x.CreationTime != nil {
 		return *x.CreationTime
 	}

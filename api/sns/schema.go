@@ -12,8 +12,6 @@ const (
 	shapeAmazonResourceName
 	shapeBatchResultErrorEntry
 	shapeBatchResultErrorEntryList
-	shapeBlob
-	shapeBoolean
 	shapeCheckIfPhoneNumberIsOptedOutInput
 	shapeCheckIfPhoneNumberIsOptedOutOutput
 	shapeConfirmSubscriptionInput
@@ -85,6 +83,10 @@ const (
 	shapePhoneNumberInformationList
 	shapePhoneNumberList
 	shapePhoneNumberString
+	shapePlainBlob
+	shapePlainBoolean
+	shapePlainString
+	shapePlainTimestamp
 	shapePlatformApplication
 	shapePublishBatchInput
 	shapePublishBatchRequestEntry
@@ -106,7 +108,6 @@ const (
 	shapeSetSMSAttributesOutput
 	shapeSetSubscriptionAttributesInput
 	shapeSetTopicAttributesInput
-	shapeString
 	shapeSubscribeInput
 	shapeSubscribeOutput
 	shapeSubscription
@@ -119,7 +120,6 @@ const (
 	shapeTagResourceInput
 	shapeTagResourceOutput
 	shapeTagValue
-	shapeTimestamp
 	shapeTopic
 	shapeTopicAttributesMap
 	shapeTopicsList
@@ -144,52 +144,50 @@ const (
 
 // shapes is the schema; shapes refer to each other by their place in it.
 var shapes = wire.Link([]wire.Shape{
-	shapeActionsList: {Name: "ActionsList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeActionsList: {Name: "ActionsList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeAddPermissionInput: {Name: "AddPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Label", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Label", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "AWSAccountId", Ref: wire.Ref{At: shapeDelegatesList}, Required: true},
 		{Name: "ActionName", Ref: wire.Ref{At: shapeActionsList}, Required: true},
 	}},
 	shapeAmazonResourceName: {Name: "AmazonResourceName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(1011)},
 	shapeBatchResultErrorEntry: {Name: "BatchResultErrorEntry", Kind: wire.Structure, Type: wire.StructureOf[BatchResultErrorEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Code", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}},
-		{Name: "SenderFault", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Code", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SenderFault", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 	}},
 	shapeBatchResultErrorEntryList: {Name: "BatchResultErrorEntryList", Kind: wire.List, Type: wire.ListOf[BatchResultErrorEntry](), Elem: wire.Ref{At: shapeBatchResultErrorEntry}},
-	shapeBlob:                      {Name: "Blob", Kind: wire.Blob},
-	shapeBoolean:                   {Name: "Boolean", Kind: wire.Boolean},
 	shapeCheckIfPhoneNumberIsOptedOutInput: {Name: "CheckIfPhoneNumberIsOptedOutInput", Kind: wire.Structure, Type: wire.StructureOf[CheckIfPhoneNumberIsOptedOutInput](), Members: []wire.Member{
 		{Name: "phoneNumber", Ref: wire.Ref{At: shapePhoneNumber}, Required: true},
 	}},
 	shapeCheckIfPhoneNumberIsOptedOutOutput: {Name: "CheckIfPhoneNumberIsOptedOutOutput", Kind: wire.Structure, Type: wire.StructureOf[CheckIfPhoneNumberIsOptedOutOutput](), Members: []wire.Member{
-		{Name: "isOptedOut", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "isOptedOut", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeConfirmSubscriptionInput: {Name: "ConfirmSubscriptionInput", Kind: wire.Structure, Type: wire.StructureOf[ConfirmSubscriptionInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Token", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "AuthenticateOnUnsubscribe", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Token", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "AuthenticateOnUnsubscribe", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeConfirmSubscriptionOutput: {Name: "ConfirmSubscriptionOutput", Kind: wire.Structure, Type: wire.StructureOf[ConfirmSubscriptionOutput](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreatePlatformEndpointOutput: {Name: "CreatePlatformEndpointOutput", Kind: wire.Structure, Type: wire.StructureOf[CreatePlatformEndpointOutput](), Members: []wire.Member{
-		{Name: "EndpointArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "EndpointArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreatePlatformApplicationInput: {Name: "CreatePlatformApplicationInput", Kind: wire.Structure, Type: wire.StructureOf[CreatePlatformApplicationInput](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Platform", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Platform", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}, Required: true},
 	}},
 	shapeCreatePlatformApplicationOutput: {Name: "CreatePlatformApplicationOutput", Kind: wire.Structure, Type: wire.StructureOf[CreatePlatformApplicationOutput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreatePlatformEndpointInput: {Name: "CreatePlatformEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[CreatePlatformEndpointInput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Token", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "CustomUserData", Ref: wire.Ref{At: shapeString}},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Token", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "CustomUserData", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}},
 	}},
 	shapeCreateSMSSandboxPhoneNumberInput: {Name: "CreateSMSSandboxPhoneNumberInput", Kind: wire.Structure, Type: wire.StructureOf[CreateSMSSandboxPhoneNumberInput](), Members: []wire.Member{
@@ -198,46 +196,46 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeCreateSMSSandboxPhoneNumberOutput: {Name: "CreateSMSSandboxPhoneNumberOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateSMSSandboxPhoneNumberOutput](), Members: []wire.Member{}},
 	shapeCreateTopicInput: {Name: "CreateTopicInput", Kind: wire.Structure, Type: wire.StructureOf[CreateTopicInput](), Members: []wire.Member{
-		{Name: "Name", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Name", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeTopicAttributesMap}},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagList}},
-		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapeString}},
+		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeCreateTopicOutput: {Name: "CreateTopicOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateTopicOutput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeDelegatesList: {Name: "DelegatesList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeDelegatesList: {Name: "DelegatesList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeDeleteEndpointInput: {Name: "DeleteEndpointInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteEndpointInput](), Members: []wire.Member{
-		{Name: "EndpointArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "EndpointArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeletePlatformApplicationInput: {Name: "DeletePlatformApplicationInput", Kind: wire.Structure, Type: wire.StructureOf[DeletePlatformApplicationInput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteSMSSandboxPhoneNumberInput: {Name: "DeleteSMSSandboxPhoneNumberInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSMSSandboxPhoneNumberInput](), Members: []wire.Member{
 		{Name: "PhoneNumber", Ref: wire.Ref{At: shapePhoneNumberString}, Required: true},
 	}},
 	shapeDeleteSMSSandboxPhoneNumberOutput: {Name: "DeleteSMSSandboxPhoneNumberOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteSMSSandboxPhoneNumberOutput](), Members: []wire.Member{}},
 	shapeDeleteTopicInput: {Name: "DeleteTopicInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteTopicInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeEndpoint: {Name: "Endpoint", Kind: wire.Structure, Type: wire.StructureOf[Endpoint](), Members: []wire.Member{
-		{Name: "EndpointArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "EndpointArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}},
 	}},
 	shapeGetDataProtectionPolicyInput: {Name: "GetDataProtectionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[GetDataProtectionPolicyInput](), Members: []wire.Member{
-		{Name: "ResourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ResourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetDataProtectionPolicyOutput: {Name: "GetDataProtectionPolicyOutput", Kind: wire.Structure, Type: wire.StructureOf[GetDataProtectionPolicyOutput](), Members: []wire.Member{
-		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapeString}},
+		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetEndpointAttributesInput: {Name: "GetEndpointAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[GetEndpointAttributesInput](), Members: []wire.Member{
-		{Name: "EndpointArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "EndpointArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetEndpointAttributesOutput: {Name: "GetEndpointAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetEndpointAttributesOutput](), Members: []wire.Member{
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}},
 	}},
 	shapeGetPlatformApplicationAttributesInput: {Name: "GetPlatformApplicationAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[GetPlatformApplicationAttributesInput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetPlatformApplicationAttributesOutput: {Name: "GetPlatformApplicationAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetPlatformApplicationAttributesOutput](), Members: []wire.Member{
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}},
@@ -250,16 +248,16 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeGetSMSSandboxAccountStatusInput: {Name: "GetSMSSandboxAccountStatusInput", Kind: wire.Structure, Type: wire.StructureOf[GetSMSSandboxAccountStatusInput](), Members: []wire.Member{}},
 	shapeGetSMSSandboxAccountStatusOutput: {Name: "GetSMSSandboxAccountStatusOutput", Kind: wire.Structure, Type: wire.StructureOf[GetSMSSandboxAccountStatusOutput](), Members: []wire.Member{
-		{Name: "IsInSandbox", Ref: wire.Ref{At: shapeBoolean}, Required: true},
+		{Name: "IsInSandbox", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
 	}},
 	shapeGetSubscriptionAttributesInput: {Name: "GetSubscriptionAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[GetSubscriptionAttributesInput](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetSubscriptionAttributesOutput: {Name: "GetSubscriptionAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetSubscriptionAttributesOutput](), Members: []wire.Member{
 		{Name: "Attributes", Ref: wire.Ref{At: shapeSubscriptionAttributesMap}},
 	}},
 	shapeGetTopicAttributesInput: {Name: "GetTopicAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[GetTopicAttributesInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetTopicAttributesOutput: {Name: "GetTopicAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetTopicAttributesOutput](), Members: []wire.Member{
 		{Name: "Attributes", Ref: wire.Ref{At: shapeTopicAttributesMap}},
@@ -267,60 +265,60 @@ var shapes = wire.Link([]wire.Shape{
 	shapeIso2CountryCode:    {Name: "Iso2CountryCode", Kind: wire.String, Max: wire.Bound(2), Pattern: wire.Match(`^[A-Za-z]{2}$`, `^(?:^[A-Za-z]{2}$)$`)},
 	shapeLanguageCodeString: {Name: "LanguageCodeString", Kind: wire.String, Enum: []string{"en-US", "en-GB", "es-419", "es-ES", "de-DE", "fr-CA", "fr-FR", "it-IT", "ja-JP", "pt-BR", "kr-KR", "zh-CN", "zh-TW"}},
 	shapeListEndpointsByPlatformApplicationInput: {Name: "ListEndpointsByPlatformApplicationInput", Kind: wire.Structure, Type: wire.StructureOf[ListEndpointsByPlatformApplicationInput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListEndpointsByPlatformApplicationOutput: {Name: "ListEndpointsByPlatformApplicationOutput", Kind: wire.Structure, Type: wire.StructureOf[ListEndpointsByPlatformApplicationOutput](), Members: []wire.Member{
 		{Name: "Endpoints", Ref: wire.Ref{At: shapeListOfEndpoints}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListOfEndpoints:            {Name: "ListOfEndpoints", Kind: wire.List, Type: wire.ListOf[Endpoint](), Elem: wire.Ref{At: shapeEndpoint}},
 	shapeListOfPlatformApplications: {Name: "ListOfPlatformApplications", Kind: wire.List, Type: wire.ListOf[PlatformApplication](), Elem: wire.Ref{At: shapePlatformApplication}},
 	shapeListOriginationNumbersInput: {Name: "ListOriginationNumbersInput", Kind: wire.Structure, Type: wire.StructureOf[ListOriginationNumbersInput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MaxResults", Ref: wire.Ref{At: shapeMaxItemsListOriginationNumbers}},
 	}},
 	shapeListOriginationNumbersOutput: {Name: "ListOriginationNumbersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListOriginationNumbersOutput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "PhoneNumbers", Ref: wire.Ref{At: shapePhoneNumberInformationList}},
 	}},
 	shapeListPhoneNumbersOptedOutInput: {Name: "ListPhoneNumbersOptedOutInput", Kind: wire.Structure, Type: wire.StructureOf[ListPhoneNumbersOptedOutInput](), Members: []wire.Member{
-		{Name: "nextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "nextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPhoneNumbersOptedOutOutput: {Name: "ListPhoneNumbersOptedOutOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPhoneNumbersOptedOutOutput](), Members: []wire.Member{
 		{Name: "phoneNumbers", Ref: wire.Ref{At: shapePhoneNumberList}},
-		{Name: "nextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "nextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPlatformApplicationsInput: {Name: "ListPlatformApplicationsInput", Kind: wire.Structure, Type: wire.StructureOf[ListPlatformApplicationsInput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListPlatformApplicationsOutput: {Name: "ListPlatformApplicationsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListPlatformApplicationsOutput](), Members: []wire.Member{
 		{Name: "PlatformApplications", Ref: wire.Ref{At: shapeListOfPlatformApplications}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSMSSandboxPhoneNumbersInput: {Name: "ListSMSSandboxPhoneNumbersInput", Kind: wire.Structure, Type: wire.StructureOf[ListSMSSandboxPhoneNumbersInput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MaxResults", Ref: wire.Ref{At: shapeMaxItems}},
 	}},
 	shapeListSMSSandboxPhoneNumbersOutput: {Name: "ListSMSSandboxPhoneNumbersOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSMSSandboxPhoneNumbersOutput](), Members: []wire.Member{
 		{Name: "PhoneNumbers", Ref: wire.Ref{At: shapeSMSSandboxPhoneNumberList}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeListString: {Name: "ListString", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString}},
+	shapeListString: {Name: "ListString", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeListSubscriptionsByTopicInput: {Name: "ListSubscriptionsByTopicInput", Kind: wire.Structure, Type: wire.StructureOf[ListSubscriptionsByTopicInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSubscriptionsByTopicOutput: {Name: "ListSubscriptionsByTopicOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSubscriptionsByTopicOutput](), Members: []wire.Member{
 		{Name: "Subscriptions", Ref: wire.Ref{At: shapeSubscriptionsList}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSubscriptionsInput: {Name: "ListSubscriptionsInput", Kind: wire.Structure, Type: wire.StructureOf[ListSubscriptionsInput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListSubscriptionsOutput: {Name: "ListSubscriptionsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListSubscriptionsOutput](), Members: []wire.Member{
 		{Name: "Subscriptions", Ref: wire.Ref{At: shapeSubscriptionsList}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListTagsForResourceInput: {Name: "ListTagsForResourceInput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsForResourceInput](), Members: []wire.Member{
 		{Name: "ResourceArn", Ref: wire.Ref{At: shapeAmazonResourceName}, Required: true},
@@ -329,20 +327,20 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagList}},
 	}},
 	shapeListTopicsInput: {Name: "ListTopicsInput", Kind: wire.Structure, Type: wire.StructureOf[ListTopicsInput](), Members: []wire.Member{
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListTopicsOutput: {Name: "ListTopicsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListTopicsOutput](), Members: []wire.Member{
 		{Name: "Topics", Ref: wire.Ref{At: shapeTopicsList}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeMapStringToString:              {Name: "MapStringToString", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeMapStringToString:              {Name: "MapStringToString", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeMaxItems:                       {Name: "MaxItems", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(100)},
 	shapeMaxItemsListOriginationNumbers: {Name: "MaxItemsListOriginationNumbers", Kind: wire.Integer, Min: wire.Bound(1), Max: wire.Bound(30)},
-	shapeMessageAttributeMap:            {Name: "MessageAttributeMap", Kind: wire.Map, Type: wire.MapOf[MessageAttributeValue](), Key: wire.Ref{At: shapeString, Wire: "Name"}, Elem: wire.Ref{At: shapeMessageAttributeValue, Wire: "Value"}},
+	shapeMessageAttributeMap:            {Name: "MessageAttributeMap", Kind: wire.Map, Type: wire.MapOf[MessageAttributeValue](), Key: wire.Ref{At: shapePlainString, Wire: "Name"}, Elem: wire.Ref{At: shapeMessageAttributeValue, Wire: "Value"}},
 	shapeMessageAttributeValue: {Name: "MessageAttributeValue", Kind: wire.Structure, Type: wire.StructureOf[MessageAttributeValue](), Members: []wire.Member{
-		{Name: "DataType", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "StringValue", Ref: wire.Ref{At: shapeString}},
-		{Name: "BinaryValue", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "DataType", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "StringValue", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "BinaryValue", Ref: wire.Ref{At: shapePlainBlob}},
 	}},
 	shapeNumberCapability:     {Name: "NumberCapability", Kind: wire.String, Enum: []string{"SMS", "MMS", "VOICE"}},
 	shapeNumberCapabilityList: {Name: "NumberCapabilityList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeNumberCapability}},
@@ -353,9 +351,9 @@ var shapes = wire.Link([]wire.Shape{
 	shapeOptInPhoneNumberOutput: {Name: "OptInPhoneNumberOutput", Kind: wire.Structure, Type: wire.StructureOf[OptInPhoneNumberOutput](), Members: []wire.Member{}},
 	shapePhoneNumber:            {Name: "PhoneNumber", Kind: wire.String, Sensitive: true},
 	shapePhoneNumberInformation: {Name: "PhoneNumberInformation", Kind: wire.Structure, Type: wire.StructureOf[PhoneNumberInformation](), Members: []wire.Member{
-		{Name: "CreatedAt", Ref: wire.Ref{At: shapeTimestamp}},
+		{Name: "CreatedAt", Ref: wire.Ref{At: shapePlainTimestamp}},
 		{Name: "PhoneNumber", Ref: wire.Ref{At: shapePhoneNumber}},
-		{Name: "Status", Ref: wire.Ref{At: shapeString}},
+		{Name: "Status", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Iso2CountryCode", Ref: wire.Ref{At: shapeIso2CountryCode}},
 		{Name: "RouteType", Ref: wire.Ref{At: shapeRouteType}},
 		{Name: "NumberCapabilities", Ref: wire.Ref{At: shapeNumberCapabilityList}},
@@ -363,22 +361,26 @@ var shapes = wire.Link([]wire.Shape{
 	shapePhoneNumberInformationList: {Name: "PhoneNumberInformationList", Kind: wire.List, Type: wire.ListOf[PhoneNumberInformation](), Elem: wire.Ref{At: shapePhoneNumberInformation}},
 	shapePhoneNumberList:            {Name: "PhoneNumberList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePhoneNumber}},
 	shapePhoneNumberString:          {Name: "PhoneNumberString", Kind: wire.String, Sensitive: true, Max: wire.Bound(20), Pattern: wire.Match(`^(\+[0-9]{8,}|[0-9]{0,9})$`, `^(?:^(\+[0-9]{8,}|[0-9]{0,9})$)$`)},
+	shapePlainBlob:                  {Name: "Blob", Kind: wire.Blob},
+	shapePlainBoolean:               {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainString:                {Name: "String", Kind: wire.String},
+	shapePlainTimestamp:             {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePlatformApplication: {Name: "PlatformApplication", Kind: wire.Structure, Type: wire.StructureOf[PlatformApplication](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}},
 	}},
 	shapePublishBatchInput: {Name: "PublishBatchInput", Kind: wire.Structure, Type: wire.StructureOf[PublishBatchInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "PublishBatchRequestEntries", Ref: wire.Ref{At: shapePublishBatchRequestEntryList}, Required: true},
 	}},
 	shapePublishBatchRequestEntry: {Name: "PublishBatchRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[PublishBatchRequestEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Subject", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageStructure", Ref: wire.Ref{At: shapeString}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Subject", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageStructure", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MessageAttributes", Ref: wire.Ref{At: shapeMessageAttributeMap}},
-		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageGroupId", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageGroupId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePublishBatchRequestEntryList: {Name: "PublishBatchRequestEntryList", Kind: wire.List, Type: wire.ListOf[PublishBatchRequestEntry](), Elem: wire.Ref{At: shapePublishBatchRequestEntry}},
 	shapePublishBatchOutput: {Name: "PublishBatchOutput", Kind: wire.Structure, Type: wire.StructureOf[PublishBatchOutput](), Members: []wire.Member{
@@ -386,33 +388,33 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Failed", Ref: wire.Ref{At: shapeBatchResultErrorEntryList}},
 	}},
 	shapePublishBatchResultEntry: {Name: "PublishBatchResultEntry", Kind: wire.Structure, Type: wire.StructureOf[PublishBatchResultEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageId", Ref: wire.Ref{At: shapeString}},
-		{Name: "SequenceNumber", Ref: wire.Ref{At: shapeString}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SequenceNumber", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePublishBatchResultEntryList: {Name: "PublishBatchResultEntryList", Kind: wire.List, Type: wire.ListOf[PublishBatchResultEntry](), Elem: wire.Ref{At: shapePublishBatchResultEntry}},
 	shapePublishInput: {Name: "PublishInput", Kind: wire.Structure, Type: wire.StructureOf[PublishInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "TargetArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "TargetArn", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "PhoneNumber", Ref: wire.Ref{At: shapePhoneNumber}},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Subject", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageStructure", Ref: wire.Ref{At: shapeString}},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Subject", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageStructure", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MessageAttributes", Ref: wire.Ref{At: shapeMessageAttributeMap}},
-		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageGroupId", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageGroupId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePublishOutput: {Name: "PublishOutput", Kind: wire.Structure, Type: wire.StructureOf[PublishOutput](), Members: []wire.Member{
-		{Name: "MessageId", Ref: wire.Ref{At: shapeString}},
-		{Name: "SequenceNumber", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SequenceNumber", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapePutDataProtectionPolicyInput: {Name: "PutDataProtectionPolicyInput", Kind: wire.Structure, Type: wire.StructureOf[PutDataProtectionPolicyInput](), Members: []wire.Member{
-		{Name: "ResourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "ResourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "DataProtectionPolicy", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeRemovePermissionInput: {Name: "RemovePermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Label", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Label", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeRouteType: {Name: "RouteType", Kind: wire.String, Enum: []string{"Transactional", "Promotional", "Premium"}},
 	shapeSMSSandboxPhoneNumber: {Name: "SMSSandboxPhoneNumber", Kind: wire.Structure, Type: wire.StructureOf[SMSSandboxPhoneNumber](), Members: []wire.Member{
@@ -422,11 +424,11 @@ var shapes = wire.Link([]wire.Shape{
 	shapeSMSSandboxPhoneNumberList:               {Name: "SMSSandboxPhoneNumberList", Kind: wire.List, Type: wire.ListOf[SMSSandboxPhoneNumber](), Elem: wire.Ref{At: shapeSMSSandboxPhoneNumber}},
 	shapeSMSSandboxPhoneNumberVerificationStatus: {Name: "SMSSandboxPhoneNumberVerificationStatus", Kind: wire.String, Enum: []string{"Pending", "Verified"}},
 	shapeSetEndpointAttributesInput: {Name: "SetEndpointAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetEndpointAttributesInput](), Members: []wire.Member{
-		{Name: "EndpointArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "EndpointArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}, Required: true},
 	}},
 	shapeSetPlatformApplicationAttributesInput: {Name: "SetPlatformApplicationAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetPlatformApplicationAttributesInput](), Members: []wire.Member{
-		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "PlatformApplicationArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMapStringToString}, Required: true},
 	}},
 	shapeSetSMSAttributesInput: {Name: "SetSMSAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetSMSAttributesInput](), Members: []wire.Member{
@@ -434,34 +436,33 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeSetSMSAttributesOutput: {Name: "SetSMSAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[SetSMSAttributesOutput](), Members: []wire.Member{}},
 	shapeSetSubscriptionAttributesInput: {Name: "SetSubscriptionAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetSubscriptionAttributesInput](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "AttributeName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "AttributeValue", Ref: wire.Ref{At: shapeString}},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "AttributeName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "AttributeValue", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSetTopicAttributesInput: {Name: "SetTopicAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetTopicAttributesInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "AttributeName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "AttributeValue", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "AttributeName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "AttributeValue", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeString: {Name: "String", Kind: wire.String},
 	shapeSubscribeInput: {Name: "SubscribeInput", Kind: wire.Structure, Type: wire.StructureOf[SubscribeInput](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Protocol", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Endpoint", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Protocol", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Endpoint", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeSubscriptionAttributesMap}},
-		{Name: "ReturnSubscriptionArn", Ref: wire.Ref{At: shapeBoolean}},
+		{Name: "ReturnSubscriptionArn", Ref: wire.Ref{At: shapePlainBoolean}},
 	}},
 	shapeSubscribeOutput: {Name: "SubscribeOutput", Kind: wire.Structure, Type: wire.StructureOf[SubscribeOutput](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSubscription: {Name: "Subscription", Kind: wire.Structure, Type: wire.StructureOf[Subscription](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "Owner", Ref: wire.Ref{At: shapeString}},
-		{Name: "Protocol", Ref: wire.Ref{At: shapeString}},
-		{Name: "Endpoint", Ref: wire.Ref{At: shapeString}},
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Owner", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Protocol", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Endpoint", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeSubscriptionAttributesMap: {Name: "SubscriptionAttributesMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeSubscriptionAttributesMap: {Name: "SubscriptionAttributesMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeSubscriptionsList:         {Name: "SubscriptionsList", Kind: wire.List, Type: wire.ListOf[Subscription](), Elem: wire.Ref{At: shapeSubscription}},
 	shapeTag: {Name: "Tag", Kind: wire.Structure, Type: wire.StructureOf[Tag](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeTagKey}, Required: true},
@@ -476,14 +477,13 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeTagResourceOutput: {Name: "TagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceOutput](), Members: []wire.Member{}},
 	shapeTagValue:          {Name: "TagValue", Kind: wire.String, Min: wire.Bound(0), Max: wire.Bound(256)},
-	shapeTimestamp:         {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeTopic: {Name: "Topic", Kind: wire.Structure, Type: wire.StructureOf[Topic](), Members: []wire.Member{
-		{Name: "TopicArn", Ref: wire.Ref{At: shapeString}},
+		{Name: "TopicArn", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeTopicAttributesMap: {Name: "TopicAttributesMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString}, Elem: wire.Ref{At: shapeString}},
+	shapeTopicAttributesMap: {Name: "TopicAttributesMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
 	shapeTopicsList:         {Name: "TopicsList", Kind: wire.List, Type: wire.ListOf[Topic](), Elem: wire.Ref{At: shapeTopic}},
 	shapeUnsubscribeInput: {Name: "UnsubscribeInput", Kind: wire.Structure, Type: wire.StructureOf[UnsubscribeInput](), Members: []wire.Member{
-		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "SubscriptionArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeUntagResourceInput: {Name: "UntagResourceInput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceInput](), Members: []wire.Member{
 		{Name: "ResourceArn", Ref: wire.Ref{At: shapeAmazonResourceName}, Required: true},
@@ -491,7 +491,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeUntagResourceOutput: {Name: "UntagResourceOutput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceOutput](), Members: []wire.Member{}},
 	shapeVerificationExceptionDetail: {Name: "VerificationExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[VerificationExceptionDetail](), Message: "Message", Members: []wire.Member{
-		{Name: "Status", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Status", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeVerifySMSSandboxPhoneNumberInput: {Name: "VerifySMSSandboxPhoneNumberInput", Kind: wire.Structure, Type: wire.StructureOf[VerifySMSSandboxPhoneNumberInput](), Members: []wire.Member{
 		{Name: "PhoneNumber", Ref: wire.Ref{At: shapePhoneNumberString}, Required: true},

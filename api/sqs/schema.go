@@ -14,8 +14,6 @@ const (
 	shapeBatchResultErrorEntry
 	shapeBatchResultErrorEntryList
 	shapeBinaryList
-	shapeBlob
-	shapeBoolean
 	shapeCancelMessageMoveTaskInput
 	shapeCancelMessageMoveTaskOutput
 	shapeChangeMessageVisibilityBatchInput
@@ -39,7 +37,6 @@ const (
 	shapeGetQueueAttributesOutput
 	shapeGetQueueUrlInput
 	shapeGetQueueUrlOutput
-	shapeInteger
 	shapeListDeadLetterSourceQueuesInput
 	shapeListDeadLetterSourceQueuesOutput
 	shapeListMessageMoveTasksInput
@@ -50,7 +47,6 @@ const (
 	shapeListQueueTagsOutput
 	shapeListQueuesInput
 	shapeListQueuesOutput
-	shapeLong
 	shapeMessage
 	shapeMessageAttributeNameList
 	shapeMessageAttributeValue
@@ -62,6 +58,11 @@ const (
 	shapeMessageSystemAttributeName
 	shapeMessageSystemAttributeNameForSends
 	shapeMessageSystemAttributeValue
+	shapePlainBlob
+	shapePlainBoolean
+	shapePlainInteger
+	shapePlainLong
+	shapePlainString
 	shapePurgeQueueInput
 	shapeQueueAttributeMap
 	shapeQueueAttributeName
@@ -80,7 +81,6 @@ const (
 	shapeSetQueueAttributesInput
 	shapeStartMessageMoveTaskInput
 	shapeStartMessageMoveTaskOutput
-	shapeString
 	shapeStringList
 	shapeTagKeyList
 	shapeTagMap
@@ -99,39 +99,37 @@ const (
 
 // shapes is the schema; shapes refer to each other by their place in it.
 var shapes = wire.Link([]wire.Shape{
-	shapeAWSAccountIdList: {Name: "AWSAccountIdList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "AWSAccountId"}, Flat: true},
-	shapeActionNameList:   {Name: "ActionNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "ActionName"}, Flat: true},
+	shapeAWSAccountIdList: {Name: "AWSAccountIdList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "AWSAccountId"}, Flat: true},
+	shapeActionNameList:   {Name: "ActionNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "ActionName"}, Flat: true},
 	shapeAddPermissionInput: {Name: "AddPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Label", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Label", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "AWSAccountIds", Ref: wire.Ref{At: shapeAWSAccountIdList}, Required: true},
 		{Name: "Actions", Ref: wire.Ref{At: shapeActionNameList}, Required: true},
 	}},
 	shapeAttributeNameList: {Name: "AttributeNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeQueueAttributeName, Query: "AttributeName"}, Flat: true},
 	shapeBatchResultErrorEntry: {Name: "BatchResultErrorEntry", Kind: wire.Structure, Type: wire.StructureOf[BatchResultErrorEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "SenderFault", Ref: wire.Ref{At: shapeBoolean}, Required: true},
-		{Name: "Code", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Message", Ref: wire.Ref{At: shapeString}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "SenderFault", Ref: wire.Ref{At: shapePlainBoolean}, Required: true},
+		{Name: "Code", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Message", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeBatchResultErrorEntryList: {Name: "BatchResultErrorEntryList", Kind: wire.List, Type: wire.ListOf[BatchResultErrorEntry](), Elem: wire.Ref{At: shapeBatchResultErrorEntry, Query: "BatchResultErrorEntry"}, Flat: true},
-	shapeBinaryList:                {Name: "BinaryList", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapeBlob, Query: "BinaryListValue"}},
-	shapeBlob:                      {Name: "Blob", Kind: wire.Blob},
-	shapeBoolean:                   {Name: "Boolean", Kind: wire.Boolean},
+	shapeBinaryList:                {Name: "BinaryList", Kind: wire.List, Type: wire.ListOf[[]byte](), Elem: wire.Ref{At: shapePlainBlob, Query: "BinaryListValue"}},
 	shapeCancelMessageMoveTaskInput: {Name: "CancelMessageMoveTaskInput", Kind: wire.Structure, Type: wire.StructureOf[CancelMessageMoveTaskInput](), Members: []wire.Member{
-		{Name: "TaskHandle", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "TaskHandle", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeCancelMessageMoveTaskOutput: {Name: "CancelMessageMoveTaskOutput", Kind: wire.Structure, Type: wire.StructureOf[CancelMessageMoveTaskOutput](), Members: []wire.Member{
-		{Name: "ApproximateNumberOfMessagesMoved", Ref: wire.Ref{At: shapeLong}},
+		{Name: "ApproximateNumberOfMessagesMoved", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeChangeMessageVisibilityBatchInput: {Name: "ChangeMessageVisibilityBatchInput", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityBatchInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Entries", Ref: wire.Ref{At: shapeChangeMessageVisibilityBatchRequestEntryList}, Required: true},
 	}},
 	shapeChangeMessageVisibilityBatchRequestEntry: {Name: "ChangeMessageVisibilityBatchRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityBatchRequestEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeChangeMessageVisibilityBatchRequestEntryList: {Name: "ChangeMessageVisibilityBatchRequestEntryList", Kind: wire.List, Type: wire.ListOf[ChangeMessageVisibilityBatchRequestEntry](), Elem: wire.Ref{At: shapeChangeMessageVisibilityBatchRequestEntry, Query: "ChangeMessageVisibilityBatchRequestEntry"}, Flat: true},
 	shapeChangeMessageVisibilityBatchOutput: {Name: "ChangeMessageVisibilityBatchOutput", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityBatchOutput](), Members: []wire.Member{
@@ -139,29 +137,29 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Failed", Ref: wire.Ref{At: shapeBatchResultErrorEntryList}, Required: true},
 	}},
 	shapeChangeMessageVisibilityBatchResultEntry: {Name: "ChangeMessageVisibilityBatchResultEntry", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityBatchResultEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeChangeMessageVisibilityBatchResultEntryList: {Name: "ChangeMessageVisibilityBatchResultEntryList", Kind: wire.List, Type: wire.ListOf[ChangeMessageVisibilityBatchResultEntry](), Elem: wire.Ref{At: shapeChangeMessageVisibilityBatchResultEntry, Query: "ChangeMessageVisibilityBatchResultEntry"}, Flat: true},
 	shapeChangeMessageVisibilityInput: {Name: "ChangeMessageVisibilityInput", Kind: wire.Structure, Type: wire.StructureOf[ChangeMessageVisibilityInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapeInteger}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapePlainInteger}, Required: true},
 	}},
 	shapeCreateQueueInput: {Name: "CreateQueueInput", Kind: wire.Structure, Type: wire.StructureOf[CreateQueueInput](), Members: []wire.Member{
-		{Name: "QueueName", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueName", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeQueueAttributeMap, Query: "Attribute"}},
 		{Name: "tags", Ref: wire.Ref{At: shapeTagMap, Query: "Tag"}},
 	}},
 	shapeCreateQueueOutput: {Name: "CreateQueueOutput", Kind: wire.Structure, Type: wire.StructureOf[CreateQueueOutput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeDeleteMessageBatchInput: {Name: "DeleteMessageBatchInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageBatchInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Entries", Ref: wire.Ref{At: shapeDeleteMessageBatchRequestEntryList}, Required: true},
 	}},
 	shapeDeleteMessageBatchRequestEntry: {Name: "DeleteMessageBatchRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageBatchRequestEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteMessageBatchRequestEntryList: {Name: "DeleteMessageBatchRequestEntryList", Kind: wire.List, Type: wire.ListOf[DeleteMessageBatchRequestEntry](), Elem: wire.Ref{At: shapeDeleteMessageBatchRequestEntry, Query: "DeleteMessageBatchRequestEntry"}, Flat: true},
 	shapeDeleteMessageBatchOutput: {Name: "DeleteMessageBatchOutput", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageBatchOutput](), Members: []wire.Member{
@@ -169,141 +167,144 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Failed", Ref: wire.Ref{At: shapeBatchResultErrorEntryList}, Required: true},
 	}},
 	shapeDeleteMessageBatchResultEntry: {Name: "DeleteMessageBatchResultEntry", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageBatchResultEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteMessageBatchResultEntryList: {Name: "DeleteMessageBatchResultEntryList", Kind: wire.List, Type: wire.ListOf[DeleteMessageBatchResultEntry](), Elem: wire.Ref{At: shapeDeleteMessageBatchResultEntry, Query: "DeleteMessageBatchResultEntry"}, Flat: true},
 	shapeDeleteMessageInput: {Name: "DeleteMessageInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteMessageInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeDeleteQueueInput: {Name: "DeleteQueueInput", Kind: wire.Structure, Type: wire.StructureOf[DeleteQueueInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeGetQueueAttributesInput: {Name: "GetQueueAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[GetQueueAttributesInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "AttributeNames", Ref: wire.Ref{At: shapeAttributeNameList}},
 	}},
 	shapeGetQueueAttributesOutput: {Name: "GetQueueAttributesOutput", Kind: wire.Structure, Type: wire.StructureOf[GetQueueAttributesOutput](), Members: []wire.Member{
 		{Name: "Attributes", Ref: wire.Ref{At: shapeQueueAttributeMap, Query: "Attribute"}},
 	}},
 	shapeGetQueueUrlInput: {Name: "GetQueueUrlInput", Kind: wire.Structure, Type: wire.StructureOf[GetQueueUrlInput](), Members: []wire.Member{
-		{Name: "QueueName", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "QueueOwnerAWSAccountId", Ref: wire.Ref{At: shapeString}},
+		{Name: "QueueName", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "QueueOwnerAWSAccountId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetQueueUrlOutput: {Name: "GetQueueUrlOutput", Kind: wire.Structure, Type: wire.StructureOf[GetQueueUrlOutput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeInteger: {Name: "Integer", Kind: wire.Integer},
 	shapeListDeadLetterSourceQueuesInput: {Name: "ListDeadLetterSourceQueuesInput", Kind: wire.Structure, Type: wire.StructureOf[ListDeadLetterSourceQueuesInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
-		{Name: "MaxResults", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MaxResults", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeListDeadLetterSourceQueuesOutput: {Name: "ListDeadLetterSourceQueuesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListDeadLetterSourceQueuesOutput](), Members: []wire.Member{
 		{Name: "queueUrls", Ref: wire.Ref{At: shapeQueueUrlList}, Required: true},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListMessageMoveTasksInput: {Name: "ListMessageMoveTasksInput", Kind: wire.Structure, Type: wire.StructureOf[ListMessageMoveTasksInput](), Members: []wire.Member{
-		{Name: "SourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MaxResults", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "SourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MaxResults", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeListMessageMoveTasksOutput: {Name: "ListMessageMoveTasksOutput", Kind: wire.Structure, Type: wire.StructureOf[ListMessageMoveTasksOutput](), Members: []wire.Member{
 		{Name: "Results", Ref: wire.Ref{At: shapeListMessageMoveTasksResultEntryList, Flat: true}},
 	}},
 	shapeListMessageMoveTasksResultEntry: {Name: "ListMessageMoveTasksResultEntry", Kind: wire.Structure, Type: wire.StructureOf[ListMessageMoveTasksResultEntry](), Members: []wire.Member{
-		{Name: "TaskHandle", Ref: wire.Ref{At: shapeString}},
-		{Name: "Status", Ref: wire.Ref{At: shapeString}},
-		{Name: "SourceArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "DestinationArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "MaxNumberOfMessagesPerSecond", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ApproximateNumberOfMessagesMoved", Ref: wire.Ref{At: shapeLong}},
-		{Name: "ApproximateNumberOfMessagesToMove", Ref: wire.Ref{At: shapeLong}},
-		{Name: "FailureReason", Ref: wire.Ref{At: shapeString}},
-		{Name: "StartedTimestamp", Ref: wire.Ref{At: shapeLong}},
+		{Name: "TaskHandle", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Status", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SourceArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "DestinationArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MaxNumberOfMessagesPerSecond", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ApproximateNumberOfMessagesMoved", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "ApproximateNumberOfMessagesToMove", Ref: wire.Ref{At: shapePlainLong}},
+		{Name: "FailureReason", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "StartedTimestamp", Ref: wire.Ref{At: shapePlainLong}},
 	}},
 	shapeListMessageMoveTasksResultEntryList: {Name: "ListMessageMoveTasksResultEntryList", Kind: wire.List, Type: wire.ListOf[ListMessageMoveTasksResultEntry](), Elem: wire.Ref{At: shapeListMessageMoveTasksResultEntry, Query: "ListMessageMoveTasksResultEntry"}, Flat: true},
 	shapeListQueueTagsInput: {Name: "ListQueueTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListQueueTagsInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeListQueueTagsOutput: {Name: "ListQueueTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListQueueTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagMap, Query: "Tag"}},
 	}},
 	shapeListQueuesInput: {Name: "ListQueuesInput", Kind: wire.Structure, Type: wire.StructureOf[ListQueuesInput](), Members: []wire.Member{
-		{Name: "QueueNamePrefix", Ref: wire.Ref{At: shapeString}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
-		{Name: "MaxResults", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "QueueNamePrefix", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MaxResults", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeListQueuesOutput: {Name: "ListQueuesOutput", Kind: wire.Structure, Type: wire.StructureOf[ListQueuesOutput](), Members: []wire.Member{
 		{Name: "QueueUrls", Ref: wire.Ref{At: shapeQueueUrlList}},
-		{Name: "NextToken", Ref: wire.Ref{At: shapeString}},
+		{Name: "NextToken", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeLong: {Name: "Long", Kind: wire.Long},
 	shapeMessage: {Name: "Message", Kind: wire.Structure, Type: wire.StructureOf[Message](), Members: []wire.Member{
-		{Name: "MessageId", Ref: wire.Ref{At: shapeString}},
-		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapeString}},
-		{Name: "MD5OfBody", Ref: wire.Ref{At: shapeString}},
-		{Name: "Body", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "ReceiptHandle", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MD5OfBody", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Body", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeMessageSystemAttributeMap, Query: "Attribute"}},
-		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapeString}},
+		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "MessageAttributes", Ref: wire.Ref{At: shapeMessageBodyAttributeMap, Query: "MessageAttribute"}},
 	}},
-	shapeMessageAttributeNameList: {Name: "MessageAttributeNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "MessageAttributeName"}, Flat: true},
+	shapeMessageAttributeNameList: {Name: "MessageAttributeNameList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "MessageAttributeName"}, Flat: true},
 	shapeMessageAttributeValue: {Name: "MessageAttributeValue", Kind: wire.Structure, Type: wire.StructureOf[MessageAttributeValue](), Members: []wire.Member{
-		{Name: "StringValue", Ref: wire.Ref{At: shapeString}},
-		{Name: "BinaryValue", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "StringValue", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "BinaryValue", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "StringListValues", Ref: wire.Ref{At: shapeStringList, Flat: true}},
 		{Name: "BinaryListValues", Ref: wire.Ref{At: shapeBinaryList, Flat: true}},
-		{Name: "DataType", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "DataType", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
-	shapeMessageBodyAttributeMap:            {Name: "MessageBodyAttributeMap", Kind: wire.Map, Type: wire.MapOf[MessageAttributeValue](), Key: wire.Ref{At: shapeString, Query: "Name"}, Elem: wire.Ref{At: shapeMessageAttributeValue, Query: "Value"}, Flat: true},
+	shapeMessageBodyAttributeMap:            {Name: "MessageBodyAttributeMap", Kind: wire.Map, Type: wire.MapOf[MessageAttributeValue](), Key: wire.Ref{At: shapePlainString, Query: "Name"}, Elem: wire.Ref{At: shapeMessageAttributeValue, Query: "Value"}, Flat: true},
 	shapeMessageBodySystemAttributeMap:      {Name: "MessageBodySystemAttributeMap", Kind: wire.Map, Type: wire.MapOf[MessageSystemAttributeValue](), Key: wire.Ref{At: shapeMessageSystemAttributeNameForSends, Query: "Name"}, Elem: wire.Ref{At: shapeMessageSystemAttributeValue, Query: "Value"}, Flat: true},
 	shapeMessageList:                        {Name: "MessageList", Kind: wire.List, Type: wire.ListOf[Message](), Elem: wire.Ref{At: shapeMessage, Query: "Message"}, Flat: true},
 	shapeMessageSystemAttributeList:         {Name: "MessageSystemAttributeList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeMessageSystemAttributeName, Query: "MessageSystemAttributeName"}, Flat: true},
-	shapeMessageSystemAttributeMap:          {Name: "MessageSystemAttributeMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeMessageSystemAttributeName, Query: "Name"}, Elem: wire.Ref{At: shapeString, Query: "Value"}, Flat: true},
+	shapeMessageSystemAttributeMap:          {Name: "MessageSystemAttributeMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeMessageSystemAttributeName, Query: "Name"}, Elem: wire.Ref{At: shapePlainString, Query: "Value"}, Flat: true},
 	shapeMessageSystemAttributeName:         {Name: "MessageSystemAttributeName", Kind: wire.String},
 	shapeMessageSystemAttributeNameForSends: {Name: "MessageSystemAttributeNameForSends", Kind: wire.String},
 	shapeMessageSystemAttributeValue: {Name: "MessageSystemAttributeValue", Kind: wire.Structure, Type: wire.StructureOf[MessageSystemAttributeValue](), Members: []wire.Member{
-		{Name: "StringValue", Ref: wire.Ref{At: shapeString}},
-		{Name: "BinaryValue", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "StringValue", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "BinaryValue", Ref: wire.Ref{At: shapePlainBlob}},
 		{Name: "StringListValues", Ref: wire.Ref{At: shapeStringList, Flat: true}},
 		{Name: "BinaryListValues", Ref: wire.Ref{At: shapeBinaryList, Flat: true}},
-		{Name: "DataType", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "DataType", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
+	shapePlainBlob:    {Name: "Blob", Kind: wire.Blob},
+	shapePlainBoolean: {Name: "Boolean", Kind: wire.Boolean},
+	shapePlainInteger: {Name: "Integer", Kind: wire.Integer},
+	shapePlainLong:    {Name: "Long", Kind: wire.Long},
+	shapePlainString:  {Name: "String", Kind: wire.String},
 	shapePurgeQueueInput: {Name: "PurgeQueueInput", Kind: wire.Structure, Type: wire.StructureOf[PurgeQueueInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
-	shapeQueueAttributeMap:  {Name: "QueueAttributeMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeQueueAttributeName, Query: "Name"}, Elem: wire.Ref{At: shapeString, Query: "Value"}, Flat: true},
+	shapeQueueAttributeMap:  {Name: "QueueAttributeMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeQueueAttributeName, Query: "Name"}, Elem: wire.Ref{At: shapePlainString, Query: "Value"}, Flat: true},
 	shapeQueueAttributeName: {Name: "QueueAttributeName", Kind: wire.String},
-	shapeQueueUrlList:       {Name: "QueueUrlList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "QueueUrl"}, Flat: true},
+	shapeQueueUrlList:       {Name: "QueueUrlList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "QueueUrl"}, Flat: true},
 	shapeReceiveMessageInput: {Name: "ReceiveMessageInput", Kind: wire.Structure, Type: wire.StructureOf[ReceiveMessageInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "AttributeNames", Ref: wire.Ref{At: shapeAttributeNameList}},
 		{Name: "MessageSystemAttributeNames", Ref: wire.Ref{At: shapeMessageSystemAttributeList}},
 		{Name: "MessageAttributeNames", Ref: wire.Ref{At: shapeMessageAttributeNameList}},
-		{Name: "MaxNumberOfMessages", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "WaitTimeSeconds", Ref: wire.Ref{At: shapeInteger}},
-		{Name: "ReceiveRequestAttemptId", Ref: wire.Ref{At: shapeString}},
+		{Name: "MaxNumberOfMessages", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "VisibilityTimeout", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "WaitTimeSeconds", Ref: wire.Ref{At: shapePlainInteger}},
+		{Name: "ReceiveRequestAttemptId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeReceiveMessageOutput: {Name: "ReceiveMessageOutput", Kind: wire.Structure, Type: wire.StructureOf[ReceiveMessageOutput](), Members: []wire.Member{
 		{Name: "Messages", Ref: wire.Ref{At: shapeMessageList}},
 	}},
 	shapeRemovePermissionInput: {Name: "RemovePermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemovePermissionInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Label", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Label", Ref: wire.Ref{At: shapePlainString}, Required: true},
 	}},
 	shapeSendMessageBatchInput: {Name: "SendMessageBatchInput", Kind: wire.Structure, Type: wire.StructureOf[SendMessageBatchInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Entries", Ref: wire.Ref{At: shapeSendMessageBatchRequestEntryList}, Required: true},
 	}},
 	shapeSendMessageBatchRequestEntry: {Name: "SendMessageBatchRequestEntry", Kind: wire.Structure, Type: wire.StructureOf[SendMessageBatchRequestEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MessageBody", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "DelaySeconds", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MessageBody", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "DelaySeconds", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "MessageAttributes", Ref: wire.Ref{At: shapeMessageBodyAttributeMap, Query: "MessageAttribute"}},
 		{Name: "MessageSystemAttributes", Ref: wire.Ref{At: shapeMessageBodySystemAttributeMap, Query: "MessageSystemAttribute"}},
-		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageGroupId", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageGroupId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSendMessageBatchRequestEntryList: {Name: "SendMessageBatchRequestEntryList", Kind: wire.List, Type: wire.ListOf[SendMessageBatchRequestEntry](), Elem: wire.Ref{At: shapeSendMessageBatchRequestEntry, Query: "SendMessageBatchRequestEntry"}, Flat: true},
 	shapeSendMessageBatchOutput: {Name: "SendMessageBatchOutput", Kind: wire.Structure, Type: wire.StructureOf[SendMessageBatchOutput](), Members: []wire.Member{
@@ -311,52 +312,51 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Failed", Ref: wire.Ref{At: shapeBatchResultErrorEntryList}, Required: true},
 	}},
 	shapeSendMessageBatchResultEntry: {Name: "SendMessageBatchResultEntry", Kind: wire.Structure, Type: wire.StructureOf[SendMessageBatchResultEntry](), Members: []wire.Member{
-		{Name: "Id", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MessageId", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MD5OfMessageBody", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapeString}},
-		{Name: "MD5OfMessageSystemAttributes", Ref: wire.Ref{At: shapeString}},
-		{Name: "SequenceNumber", Ref: wire.Ref{At: shapeString}},
+		{Name: "Id", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MessageId", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MD5OfMessageBody", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MD5OfMessageSystemAttributes", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SequenceNumber", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSendMessageBatchResultEntryList: {Name: "SendMessageBatchResultEntryList", Kind: wire.List, Type: wire.ListOf[SendMessageBatchResultEntry](), Elem: wire.Ref{At: shapeSendMessageBatchResultEntry, Query: "SendMessageBatchResultEntry"}, Flat: true},
 	shapeSendMessageInput: {Name: "SendMessageInput", Kind: wire.Structure, Type: wire.StructureOf[SendMessageInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "MessageBody", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "DelaySeconds", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "MessageBody", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "DelaySeconds", Ref: wire.Ref{At: shapePlainInteger}},
 		{Name: "MessageAttributes", Ref: wire.Ref{At: shapeMessageBodyAttributeMap, Query: "MessageAttribute"}},
 		{Name: "MessageSystemAttributes", Ref: wire.Ref{At: shapeMessageBodySystemAttributeMap, Query: "MessageSystemAttribute"}},
-		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageGroupId", Ref: wire.Ref{At: shapeString}},
+		{Name: "MessageDeduplicationId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageGroupId", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSendMessageOutput: {Name: "SendMessageOutput", Kind: wire.Structure, Type: wire.StructureOf[SendMessageOutput](), Members: []wire.Member{
-		{Name: "MD5OfMessageBody", Ref: wire.Ref{At: shapeString}},
-		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapeString}},
-		{Name: "MD5OfMessageSystemAttributes", Ref: wire.Ref{At: shapeString}},
-		{Name: "MessageId", Ref: wire.Ref{At: shapeString}},
-		{Name: "SequenceNumber", Ref: wire.Ref{At: shapeString}},
+		{Name: "MD5OfMessageBody", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MD5OfMessageAttributes", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MD5OfMessageSystemAttributes", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MessageId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SequenceNumber", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeSetQueueAttributesInput: {Name: "SetQueueAttributesInput", Kind: wire.Structure, Type: wire.StructureOf[SetQueueAttributesInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Attributes", Ref: wire.Ref{At: shapeQueueAttributeMap, Query: "Attribute"}, Required: true},
 	}},
 	shapeStartMessageMoveTaskInput: {Name: "StartMessageMoveTaskInput", Kind: wire.Structure, Type: wire.StructureOf[StartMessageMoveTaskInput](), Members: []wire.Member{
-		{Name: "SourceArn", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "DestinationArn", Ref: wire.Ref{At: shapeString}},
-		{Name: "MaxNumberOfMessagesPerSecond", Ref: wire.Ref{At: shapeInteger}},
+		{Name: "SourceArn", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "DestinationArn", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "MaxNumberOfMessagesPerSecond", Ref: wire.Ref{At: shapePlainInteger}},
 	}},
 	shapeStartMessageMoveTaskOutput: {Name: "StartMessageMoveTaskOutput", Kind: wire.Structure, Type: wire.StructureOf[StartMessageMoveTaskOutput](), Members: []wire.Member{
-		{Name: "TaskHandle", Ref: wire.Ref{At: shapeString}},
+		{Name: "TaskHandle", Ref: wire.Ref{At: shapePlainString}},
 	}},
-	shapeString:     {Name: "String", Kind: wire.String},
-	shapeStringList: {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "StringListValue"}},
-	shapeTagKeyList: {Name: "TagKeyList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapeString, Query: "TagKey"}, Flat: true},
-	shapeTagMap:     {Name: "TagMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapeString, Query: "Key"}, Elem: wire.Ref{At: shapeString, Query: "Value"}, Flat: true},
+	shapeStringList: {Name: "StringList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "StringListValue"}},
+	shapeTagKeyList: {Name: "TagKeyList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString, Query: "TagKey"}, Flat: true},
+	shapeTagMap:     {Name: "TagMap", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString, Query: "Key"}, Elem: wire.Ref{At: shapePlainString, Query: "Value"}, Flat: true},
 	shapeTagQueueInput: {Name: "TagQueueInput", Kind: wire.Structure, Type: wire.StructureOf[TagQueueInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTagMap, Query: "Tag"}, Required: true},
 	}},
 	shapeUntagQueueInput: {Name: "UntagQueueInput", Kind: wire.Structure, Type: wire.StructureOf[UntagQueueInput](), Members: []wire.Member{
-		{Name: "QueueUrl", Ref: wire.Ref{At: shapeString}, Required: true},
+		{Name: "QueueUrl", Ref: wire.Ref{At: shapePlainString}, Required: true},
 		{Name: "TagKeys", Ref: wire.Ref{At: shapeTagKeyList}, Required: true},
 	}},
 	shapeAddPermissionOutput:           {Name: "AddPermissionOutput", Kind: wire.Structure, Type: wire.StructureOf[AddPermissionOutput](), Nothing: true},

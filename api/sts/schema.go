@@ -26,13 +26,13 @@ const (
 	shapeGetFederationTokenOutput
 	shapeGetSessionTokenInput
 	shapeGetSessionTokenOutput
+	shapePlainString
+	shapePlainTimestamp
 	shapePolicyDescriptorType
 	shapeProvidedContext
 	shapeProvidedContextsListType
 	shapeSAMLAssertionType
-	shapeString
 	shapeTag
-	shapeTimestamp
 	shapeAccessKeyIdType
 	shapeAccessKeySecretType
 	shapeArnType
@@ -95,11 +95,11 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Credentials", Ref: wire.Ref{At: shapeCredentials}},
 		{Name: "AssumedRoleUser", Ref: wire.Ref{At: shapeAssumedRoleUser}},
 		{Name: "PackedPolicySize", Ref: wire.Ref{At: shapeNonNegativeIntegerType}},
-		{Name: "Subject", Ref: wire.Ref{At: shapeString}},
-		{Name: "SubjectType", Ref: wire.Ref{At: shapeString}},
-		{Name: "Issuer", Ref: wire.Ref{At: shapeString}},
-		{Name: "Audience", Ref: wire.Ref{At: shapeString}},
-		{Name: "NameQualifier", Ref: wire.Ref{At: shapeString}},
+		{Name: "Subject", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "SubjectType", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Issuer", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Audience", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "NameQualifier", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "SourceIdentity", Ref: wire.Ref{At: shapeSourceIdentityType}},
 	}},
 	shapeAssumeRoleWithWebIdentityInput: {Name: "AssumeRoleWithWebIdentityInput", Kind: wire.Structure, Type: wire.StructureOf[AssumeRoleWithWebIdentityInput](), Members: []wire.Member{
@@ -116,8 +116,8 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "SubjectFromWebIdentityToken", Ref: wire.Ref{At: shapeWebIdentitySubjectType}},
 		{Name: "AssumedRoleUser", Ref: wire.Ref{At: shapeAssumedRoleUser}},
 		{Name: "PackedPolicySize", Ref: wire.Ref{At: shapeNonNegativeIntegerType}},
-		{Name: "Provider", Ref: wire.Ref{At: shapeString}},
-		{Name: "Audience", Ref: wire.Ref{At: shapeString}},
+		{Name: "Provider", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Audience", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "SourceIdentity", Ref: wire.Ref{At: shapeSourceIdentityType}},
 	}},
 	shapeAssumedRoleUser: {Name: "AssumedRoleUser", Kind: wire.Structure, Type: wire.StructureOf[AssumedRoleUser](), Members: []wire.Member{
@@ -127,14 +127,14 @@ var shapes = wire.Link([]wire.Shape{
 	shapeCredentials: {Name: "Credentials", Kind: wire.Structure, Type: wire.StructureOf[Credentials](), Members: []wire.Member{
 		{Name: "AccessKeyId", Ref: wire.Ref{At: shapeAccessKeyIdType}, Required: true},
 		{Name: "SecretAccessKey", Ref: wire.Ref{At: shapeAccessKeySecretType}, Required: true},
-		{Name: "SessionToken", Ref: wire.Ref{At: shapeString}, Required: true},
-		{Name: "Expiration", Ref: wire.Ref{At: shapeTimestamp}, Required: true},
+		{Name: "SessionToken", Ref: wire.Ref{At: shapePlainString}, Required: true},
+		{Name: "Expiration", Ref: wire.Ref{At: shapePlainTimestamp}, Required: true},
 	}},
 	shapeDecodeAuthorizationMessageInput: {Name: "DecodeAuthorizationMessageInput", Kind: wire.Structure, Type: wire.StructureOf[DecodeAuthorizationMessageInput](), Members: []wire.Member{
 		{Name: "EncodedMessage", Ref: wire.Ref{At: shapeEncodedMessageType}, Required: true},
 	}},
 	shapeDecodeAuthorizationMessageOutput: {Name: "DecodeAuthorizationMessageOutput", Kind: wire.Structure, Type: wire.StructureOf[DecodeAuthorizationMessageOutput](), Members: []wire.Member{
-		{Name: "DecodedMessage", Ref: wire.Ref{At: shapeString}},
+		{Name: "DecodedMessage", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeFederatedUser: {Name: "FederatedUser", Kind: wire.Structure, Type: wire.StructureOf[FederatedUser](), Members: []wire.Member{
 		{Name: "FederatedUserId", Ref: wire.Ref{At: shapeFederatedIdType}, Required: true},
@@ -144,12 +144,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "AccessKeyId", Ref: wire.Ref{At: shapeAccessKeyIdType}, Required: true},
 	}},
 	shapeGetAccessKeyInfoOutput: {Name: "GetAccessKeyInfoOutput", Kind: wire.Structure, Type: wire.StructureOf[GetAccessKeyInfoOutput](), Members: []wire.Member{
-		{Name: "Account", Ref: wire.Ref{At: shapeString}},
+		{Name: "Account", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeGetCallerIdentityInput: {Name: "GetCallerIdentityInput", Kind: wire.Structure, Type: wire.StructureOf[GetCallerIdentityInput](), Members: []wire.Member{}},
 	shapeGetCallerIdentityOutput: {Name: "GetCallerIdentityOutput", Kind: wire.Structure, Type: wire.StructureOf[GetCallerIdentityOutput](), Members: []wire.Member{
-		{Name: "UserId", Ref: wire.Ref{At: shapeString}},
-		{Name: "Account", Ref: wire.Ref{At: shapeString}},
+		{Name: "UserId", Ref: wire.Ref{At: shapePlainString}},
+		{Name: "Account", Ref: wire.Ref{At: shapePlainString}},
 		{Name: "Arn", Ref: wire.Ref{At: shapeArnType}},
 	}},
 	shapeGetFederationTokenInput: {Name: "GetFederationTokenInput", Kind: wire.Structure, Type: wire.StructureOf[GetFederationTokenInput](), Members: []wire.Member{
@@ -172,6 +172,8 @@ var shapes = wire.Link([]wire.Shape{
 	shapeGetSessionTokenOutput: {Name: "GetSessionTokenOutput", Kind: wire.Structure, Type: wire.StructureOf[GetSessionTokenOutput](), Members: []wire.Member{
 		{Name: "Credentials", Ref: wire.Ref{At: shapeCredentials}},
 	}},
+	shapePlainString:    {Name: "String", Kind: wire.String},
+	shapePlainTimestamp: {Name: "Timestamp", Kind: wire.Timestamp},
 	shapePolicyDescriptorType: {Name: "PolicyDescriptorType", Kind: wire.Structure, Type: wire.StructureOf[PolicyDescriptorType](), Members: []wire.Member{
 		{Name: "arn", Ref: wire.Ref{At: shapeArnType}},
 	}},
@@ -181,12 +183,10 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeProvidedContextsListType: {Name: "ProvidedContextsListType", Kind: wire.List, Type: wire.ListOf[ProvidedContext](), Elem: wire.Ref{At: shapeProvidedContext}, Max: wire.Bound(5)},
 	shapeSAMLAssertionType:        {Name: "SAMLAssertionType", Kind: wire.String, Sensitive: true, Min: wire.Bound(4), Max: wire.Bound(100000)},
-	shapeString:                   {Name: "String", Kind: wire.String},
 	shapeTag: {Name: "Tag", Kind: wire.Structure, Type: wire.StructureOf[Tag](), Members: []wire.Member{
 		{Name: "Key", Ref: wire.Ref{At: shapeTagKeyType}, Required: true},
 		{Name: "Value", Ref: wire.Ref{At: shapeTagValueType}, Required: true},
 	}},
-	shapeTimestamp:                             {Name: "Timestamp", Kind: wire.Timestamp},
 	shapeAccessKeyIdType:                       {Name: "accessKeyIdType", Kind: wire.String, Min: wire.Bound(16), Max: wire.Bound(128), Pattern: wire.Match(`[\w]*`, `^(?:[\w]*)$`)},
 	shapeAccessKeySecretType:                   {Name: "accessKeySecretType", Kind: wire.String, Sensitive: true},
 	shapeArnType:                               {Name: "arnType", Kind: wire.String, Min: wire.Bound(20), Max: wire.Bound(2048), Pattern: wire.Match(`[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+`, `^(?:[\x{0009}\x{000A}\x{000D}\x{0020}-\x{007E}\x{0085}\x{00A0}-\x{D7FF}\x{E000}-\x{FFFD}\x{1000}0-\x{10FF}FF]+)$`)},

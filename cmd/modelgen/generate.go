@@ -56,7 +56,8 @@ func newGenerator(pkg string, m *model) (*generator, error) {
 	return g, g.nameShapes()
 }
 
-// canonicalScalars makes all scalars that promise nothing the same shape.
+// canonicalScalars makes all scalars that promise nothing the same shape, PlainString and
+// its like, names no model has.
 func (g *generator) canonicalScalars() {
 	plain := map[string]string{}
 	for _, name := range g.m.Shapes.keys {
@@ -98,15 +99,15 @@ var kinds = map[string]struct {
 	name, kind, goType string
 	scalar             bool
 }{
-	"string":    {"String", "wire.String", "string", true},
-	"character": {"Character", "wire.String", "string", true},
-	"integer":   {"Integer", "wire.Integer", "int32", true},
-	"long":      {"Long", "wire.Long", "int64", true},
-	"double":    {"Double", "wire.Double", "float64", true},
-	"float":     {"Float", "wire.Double", "float64", true},
-	"boolean":   {"Boolean", "wire.Boolean", "bool", true},
-	"timestamp": {"Timestamp", "wire.Timestamp", "time.Time", true},
-	"blob":      {"Blob", "wire.Blob", "[]byte", true},
+	"string":    {"PlainString", "wire.String", "string", true},
+	"character": {"PlainCharacter", "wire.String", "string", true},
+	"integer":   {"PlainInteger", "wire.Integer", "int32", true},
+	"long":      {"PlainLong", "wire.Long", "int64", true},
+	"double":    {"PlainDouble", "wire.Double", "float64", true},
+	"float":     {"PlainFloat", "wire.Double", "float64", true},
+	"boolean":   {"PlainBoolean", "wire.Boolean", "bool", true},
+	"timestamp": {"PlainTimestamp", "wire.Timestamp", "time.Time", true},
+	"blob":      {"PlainBlob", "wire.Blob", "[]byte", true},
 	"structure": {"", "wire.Structure", "", false},
 	"list":      {"", "wire.List", "", false},
 	"map":       {"", "wire.Map", "", false},

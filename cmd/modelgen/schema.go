@@ -57,7 +57,7 @@ func (g *generator) inSchema(name string) bool {
 func (g *generator) shape(name string) error {
 	s := g.m.Shapes.vals[name]
 	k := kinds[s.Type]
-	label := name
+	label := strings.TrimPrefix(name, "Plain")
 	if n := g.goName[name]; n != "" {
 		label = n
 	}
