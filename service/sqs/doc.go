@@ -25,7 +25,7 @@
 //	sqs/turn      space/time/group          FIFO queues: when a group's next messages become visible
 //	sqs/front     space                     see below
 //	sqs/total     space/part                number of messages, spread over 32 parts
-//	sqs/flight    space                     upper bound of the number in flight
+//	sqs/traffic   space                     what receivers tell each other: a bound of the number in flight
 //	sqs/sequence  id                        FIFO queues: the last sequence number
 //	sqs/once      id/period/…               what was sent in the last minutes, for deduplication
 //	sqs/attempt   id/period/attempt         what receive requests with an attempt id took
@@ -42,7 +42,7 @@
 //
 // Removed rows leave traces that a scan from the beginning would have to walk over. Receivers therefore start at
 // front.Cursor, before which nothing is. To keep that true, senders read the cursor and put nothing
-// before it; receivers move it at most a hundred times a second, so this read hardly ever makes a sender run again.
+// before it; receivers move it once for 64 messages, so this read hardly ever makes a sender run again.
 //
 // Counts: the total is kept per part of the space, and what is not visible is counted when asked for, which costs
 // time proportional to the messages in flight or delayed. Nothing is kept in memory.

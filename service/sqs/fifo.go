@@ -45,12 +45,16 @@ func (m *member) UnmarshalBinary(data []byte) error {
 	return m.state.UnmarshalBinary(data[n:])
 }
 
-// group is a message group with messages in it.
+// group is a message group. One without messages stays for a while, since most groups soon have the next.
 type group struct {
 	Turn    int64  // nanoseconds since 1970: its row in turns
 	Head    uint64 // no message of the group has a lower sequence number
+	Idle    bool   // without messages: to be forgotten at its turn
 	Flights []flight
 }
+
+// idleGroup is how long a group without messages is kept.
+const idleGroup = 10 * time.Minute
 
 // flight is a message of a group in flight: hidden until a time in nanoseconds since 1970.
 type flight struct {
@@ -62,6 +66,10 @@ type flight struct {
 func (g *group) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, g.Turn)
 	b = binary.AppendUvarint(b, g.Head)
+	b = append(b, 0)
+	if g.Idle {
+		b[len(b)-1] = 1
+	}
 	b = binary.AppendUvarint(b, uint64(len(g.Flights)))
 	for _, f := range g.Flights {
 		b = binary.AppendVarint(binary.AppendUvarint(b, f.Sequence), f.Until)
@@ -72,7 +80,7 @@ func (g *group) AppendBinary(b []byte) ([]byte, error) {
 // UnmarshalBinary reads what AppendBinary wrote.
 func (g *group) UnmarshalBinary(data []byte) error {
 	r := reader{rest: string(data)}
-	g.Turn, g.Head = r.int(), r.uint()
+	g.Turn, g.Head, g.Idle = r.int(), r.uint(), r.take(1) == "\x01"
 	n := r.uint()
 	g.Flights = nil
 	for ; n > 0 && !r.bad; n-- {
@@ -112,7 +120,7 @@ func (q *live) acceptFIFO(tx *store.Tx, o *outgoing, f front, now time.Time) boo
 		o.ID, o.Sequence = e.ID, e.Sequence
 		return false
 	}
-	q.insertFIFO(tx, o.at.At, &o.message, state{}, f)
+	q.insertFIFO(tx, uint64(now.UnixNano()), &o.message, state{}, f)
 	remember(tx, q.ID, key, o, now)
 	if o.once != "" {
 		remember(tx, q.ID, store.K(onceByKey, o.once), o, now)
@@ -129,10 +137,11 @@ func (q *live) insertFIFO(tx *store.Tx, at uint64, m *message, st state, f front
 	messages.Put(tx, slotKey(q.Space, slot{at, m.Sequence}), *m)
 	members.Put(tx, memberKey(q.Space, m.Group, m.Sequence), member{at, st})
 	key := store.K(q.Space, m.Group)
-	if _, ok := groups.Get(tx, key); ok {
+	g, ok := groups.Get(tx, key)
+	if ok && !g.Idle {
 		return
 	}
-	g := group{Head: m.Sequence}
+	g.Head, g.Idle = m.Sequence, false
 	q.place(tx, m.Group, &g, max(q.ready(at), f.Cursor))
 }
 
@@ -152,7 +161,7 @@ func (q *live) place(tx *store.Tx, name string, g *group, turn int64) {
 }
 
 // settle stores a group after messages of it were handed out, hidden or removed: its next turn is when the
-// last of those in flight is visible again, else when its first message is; without messages it is forgotten.
+// last of those in flight is visible again, else when its first message is.
 func (q *live) settle(tx *store.Tx, name string, g *group, now, cursor int64) {
 	g.Flights = slices.DeleteFunc(g.Flights, func(f flight) bool { return f.Until <= now })
 	turn := cursor
@@ -167,6 +176,11 @@ func (q *live) settle(tx *store.Tx, name string, g *group, now, cursor int64) {
 		q.place(tx, name, g, max(turn, q.ready(m.At)))
 		return
 	}
+	if !g.Idle {
+		g.Idle = true
+		q.place(tx, name, g, now+int64(idleGroup))
+		return
+	}
 	turns.Delete(tx, store.K(q.Space, g.Turn, name))
 	groups.Delete(tx, store.K(q.Space, name))
 }
@@ -177,10 +191,10 @@ func (r *receiver) receiveFIFO(attemptID string) error {
 	if attemptID != "" && r.repeat(attemptID) {
 		return nil
 	}
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	horizon := max(r.now, f.Cursor)
-	flying, want := r.room(maxInFlightFIFO)
-	cursor, met := f.Cursor, false
+	t, want := r.room(maxInFlightFIFO)
+	cursor := f.Cursor
 	at := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), To: store.K(q.Space, horizon+1), Limit: maxBatch}
 	for range rounds {
 		if len(r.list) == want {
@@ -194,7 +208,7 @@ func (r *receiver) receiveFIFO(attemptID string) error {
 			if err := r.receiveGroup(n.name, want, horizon); err != nil {
 				return err
 			}
-			cursor, met = n.turn, true
+			cursor = n.turn
 			at.After = n.key
 		}
 		if len(names) < at.Limit && len(r.list) < want {
@@ -202,11 +216,7 @@ func (r *receiver) receiveFIFO(attemptID string) error {
 			break
 		}
 	}
-	if met && cursor-f.Cursor >= cursorStep {
-		f.Cursor = cursor
-		fronts.Put(tx, store.K(q.Space), f)
-	}
-	r.book(flying)
+	r.book(t, f, cursor)
 	if attemptID != "" && len(r.list) > 0 {
 		r.note(attemptID)
 	}
@@ -358,7 +368,7 @@ func (q *live) hideFIFO(tx *store.Tx, r receipt, handle string, seconds int64, n
 
 // resettle settles a group outside a receipt and wakes who waits for it.
 func (q *live) resettle(tx *store.Tx, name string, g *group, now int64) {
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	q.settle(tx, name, g, now, max(now, f.Cursor))
 	tx.Wake(q.topic)
 }

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"fogbank/api/sqs"
@@ -14,27 +15,36 @@ var keys = store.NewTable[[]byte]("sqs/key", store.Global)
 
 var sealers = store.Derive(keys, func(_ store.Key, key []byte) (*sealer, error) { return &sealer{key}, nil })
 
-// sealer returns the sealer of this store's handles, drawing its key when there is none yet.
-func (s *Service) sealer(ctx context.Context) (made *sealer, err error) {
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		made, _, err = sealers.Get(tx, store.K())
+var errNoKey = errors.New("sqs: the key of receipt handles is not drawn yet")
+
+// sealing is Update with the sealer of the store's handles. The key is drawn at the first use.
+func (s *Service) sealing(ctx context.Context, f func(*store.Tx, *sealer) error, locks ...string) error {
+	body := func(tx *store.Tx) error {
+		seal, ok, err := sealers.Get(tx, store.K())
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errNoKey
+		}
+		return f(tx, seal)
+	}
+	err := s.db.Update(ctx, body, locks...)
+	if err != errNoKey {
 		return err
-	})
-	if made != nil || err != nil {
-		return made, err
 	}
 	drawn := make([]byte, 32)
 	s.world.Read(drawn)
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		key, ok := keys.Get(tx, store.K())
-		if !ok {
-			key = drawn
-			keys.Put(tx, store.K(), key)
+		if !keys.Has(tx, store.K()) {
+			keys.Put(tx, store.K(), drawn)
 		}
-		made = &sealer{key}
 		return nil
 	})
-	return made, err
+	if err != nil {
+		return err
+	}
+	return s.db.Update(ctx, body, locks...)
 }
 
 // receiptFor opens a handle given for a queue.
@@ -81,7 +91,7 @@ func (q *live) hide(tx *store.Tx, r receipt, handle string, seconds int64, now i
 	if err := st.mayHide(seconds, now); err != nil {
 		return err
 	}
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	is := st
 	is.Due = max(now+seconds*int64(time.Second), f.Cursor)
 	q.reschedule(tx, r.Slot, st, is)
@@ -112,16 +122,12 @@ func (s *Service) withReceipts(ctx context.Context, url string, f func(tx *store
 	if err != nil {
 		return err
 	}
-	seal, err := s.sealer(ctx)
-	if err != nil {
-		return err
-	}
 	var locks []string
 	if isFIFO(name) {
 		locks = []string{string(aws.MakeARN("sqs", aws.CallFrom(ctx).Region, account, name))}
 	}
 	now := s.world.Now().UnixNano()
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	return s.sealing(ctx, func(tx *store.Tx, seal *sealer) error {
 		q, err := named(tx, name)
 		if err != nil {
 			return err

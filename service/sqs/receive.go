@@ -147,7 +147,7 @@ func (s *Service) peek(ctx context.Context, o *order) (next int64, err error) {
 		if err != nil {
 			return err
 		}
-		f, _ := fronts.Get(tx, store.K(q.Space))
+		f := q.front(tx)
 		r := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), Limit: 1}
 		next = math.MaxInt64
 		if q.FIFO {
@@ -175,12 +175,8 @@ type take struct {
 // take receives messages that are visible now. Receivers of a queue take turns; they and its senders do not wait for
 // each other.
 func (s *Service) take(ctx context.Context, o *order, waited bool) (t take, err error) {
-	sealer, err := s.sealer(ctx)
-	if err != nil {
-		return t, err
-	}
 	now := s.world.Now()
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
+	err = s.sealing(ctx, func(tx *store.Tx, sealer *sealer) error {
 		q, err := named(tx, o.name)
 		if err != nil {
 			return err
@@ -221,16 +217,16 @@ const rounds = 16
 // receive takes messages from a standard queue, those longest visible first.
 func (r *receiver) receive(short bool) error {
 	q, tx := r.queue, r.tx
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	horizon := max(r.now, f.Cursor)
-	flying, want := r.room(maxInFlight)
+	t, want := r.room(maxInFlight)
 	if want == 0 {
 		if short {
 			return sqs.OverLimit("The maximum number of messages in flight, %d, is reached.", maxInFlight)
 		}
 		return nil
 	}
-	cursor, met := f.Cursor, false
+	cursor := f.Cursor
 	at := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), To: store.K(q.Space, horizon+1)}
 	for range rounds {
 		at.Limit = want - len(r.list)
@@ -239,7 +235,7 @@ func (r *receiver) receive(short bool) error {
 			if err := r.decide(&rows[i], horizon); err != nil {
 				return err
 			}
-			cursor, met = rows[i].Due, true
+			cursor = rows[i].Due
 		}
 		if len(rows) < at.Limit {
 			cursor = horizon
@@ -250,16 +246,13 @@ func (r *receiver) receive(short bool) error {
 		}
 		at = store.Range{Prefix: at.Prefix, After: rows[len(rows)-1].key, To: at.To}
 	}
-	if met && cursor-f.Cursor >= cursorStep {
-		f.Cursor = cursor
-		fronts.Put(tx, store.K(q.Space), f)
-	}
-	r.book(flying)
+	r.book(t, f, cursor)
 	return nil
 }
 
-// cursorStep is how far the front's cursor moves at least. Senders read it, so it should not change at each receipt.
-const cursorStep = int64(10 * time.Millisecond)
+// cursorStep is how many messages are handed out before the front's cursor moves. Senders read it, so it should not
+// change at each receipt.
+const cursorStep = 64
 
 // row is a row of dues.
 type row struct {
@@ -322,21 +315,28 @@ func (q *live) expired(at slot, now int64) bool {
 	return int64(at.At)+q.RetentionSeconds*int64(time.Second) <= now
 }
 
-// room returns an upper bound of the messages in flight and how many may be handed out. The bound is exact only
-// after a recount, which is made when it comes near the limit.
-func (r *receiver) room(limit int) (flying total, want int) {
-	flying, _ = flights.Get(r.tx, store.K(r.queue.Space))
-	if int(flying)+r.most > limit {
-		flying = total(r.queue.count(r.tx, r.now).inFlight)
+// room returns the traffic and how many messages may be handed out. The number in flight is exact only after a
+// recount, which is made when the bound comes near the limit.
+func (r *receiver) room(limit int) (t traffic, want int) {
+	t, _ = traffics.Get(r.tx, store.K(r.queue.Space))
+	if int(t.Flying)+r.most > limit {
+		t.Flying = total(r.queue.count(r.tx, r.now).inFlight)
 	}
-	return flying, max(min(limit-int(flying), r.most), 0)
+	return t, max(min(limit-int(t.Flying), r.most), 0)
 }
 
-// book adds what was handed out to the bound.
-func (r *receiver) book(flying total) {
-	if len(r.list) > 0 {
-		flights.Put(r.tx, store.K(r.queue.Space), flying+total(len(r.list)))
+// book notes what was handed out, up to the cursor.
+func (r *receiver) book(t traffic, f front, cursor int64) {
+	n := total(len(r.list))
+	if n == 0 {
+		return
 	}
+	t.Flying += n
+	if t.Since += n; t.Since >= cursorStep && cursor > f.Cursor {
+		t.Since, f.Cursor = 0, cursor
+		fronts.Put(r.tx, store.K(r.queue.Space), f)
+	}
+	traffics.Put(r.tx, store.K(r.queue.Space), t)
 }
 
 // received makes the answer.

@@ -3,6 +3,7 @@ package sqs
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // message is a stored message. Nothing in it changes while the message is in its queue: when it is
@@ -24,6 +25,7 @@ type message struct {
 
 // AppendBinary writes the fields in their order. Texts and counts are preceded by their length as a uvarint.
 func (m *message) AppendBinary(b []byte) ([]byte, error) {
+	b = slices.Grow(b, 256+len(m.Body)+attributesSize(m.User))
 	b = appendText(b, m.ID)
 	b = binary.AppendVarint(b, m.Sent)
 	b = appendText(b, m.Sender)

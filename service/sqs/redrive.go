@@ -188,7 +188,7 @@ func (q *live) bury(tx *store.Tx, at slot, m *message, st state, now int64) (mov
 
 // admit puts a message of another queue into q: a dead letter, or one that comes back.
 func (q *live) admit(tx *store.Tx, at slot, m *message, st state, now int64) {
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	kept := state{Received: st.Received, First: st.First, Due: now}
 	if q.FIFO {
 		at.At = uint64(now)

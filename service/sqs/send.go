@@ -206,9 +206,10 @@ func (s *Service) send(ctx context.Context, url string, list []outgoing, now tim
 		return err
 	}
 	tie := s.world.Uint64()
+	first := s.moments(now, len(list))
 	drawn := make([]message, len(list))
 	for i := range list {
-		list[i].at = slot{uint64(now.UnixNano()) + uint64(i), tie}
+		list[i].at = slot{first + uint64(i), tie}
 		drawn[i] = list[i].message
 	}
 	var locks []string
@@ -228,9 +229,21 @@ func (s *Service) send(ctx context.Context, url string, list []outgoing, now tim
 	}, locks...)
 }
 
+// moments returns the first of n nanoseconds since 1970 that this process has given to no other message, at now or soon
+// after: messages of one instant keep their order.
+func (s *Service) moments(now time.Time, n int) uint64 {
+	for {
+		last := s.lastMoment.Load()
+		first := max(now.UnixNano(), last+1)
+		if s.lastMoment.CompareAndSwap(last, first+int64(n)-1) {
+			return uint64(first)
+		}
+	}
+}
+
 // accept stores those messages of the list that can be. The body of a transaction, it may run again on the same list.
 func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
-	f, _ := fronts.Get(tx, store.K(q.Space))
+	f := q.front(tx)
 	sweepBy := int64(0)
 	added := total(0)
 	for i := range list {
@@ -258,7 +271,7 @@ func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
 		if o.delay != nil {
 			delay = int64(*o.delay)
 		}
-		q.insert(tx, o.at, &o.message, state{Due: int64(o.at.At) + delay*int64(time.Second)}, f)
+		q.insert(tx, o.at, &o.message, state{Due: now.UnixNano() + delay*int64(time.Second)}, f)
 		added++
 	}
 	if added > 0 {

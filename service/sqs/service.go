@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"fogbank/api/sqs"
@@ -37,6 +38,8 @@ type Service struct {
 	sqs.Unimplemented
 	db    *store.DB
 	world *world.World
+	// lastMoment is the last slot time given to a message. It is forgotten at the end without harm.
+	lastMoment atomic.Int64
 }
 
 var _ sqs.Service = (*Service)(nil)

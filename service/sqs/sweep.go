@@ -41,7 +41,7 @@ func (q *live) arm(tx *store.Tx, f front, at int64) {
 
 // armSweep makes the sweeper look now.
 func armSweep(tx *store.Tx, q *live) {
-	if f, ok := fronts.Get(tx, store.K(q.Space)); ok && f.Sweep != 0 {
+	if f := q.front(tx); f.Sweep != 0 {
 		q.arm(tx, f, 1)
 	}
 }
@@ -63,7 +63,7 @@ func (s *Service) sweep(ctx context.Context, _ store.Key, job sweepJob) error {
 			if more = q.sweepOnces(tx, now) == sweepRows; more {
 				return nil
 			}
-			f, _ := fronts.Get(tx, store.K(q.Space))
+			f := q.front(tx)
 			if next := q.nextSweep(tx, now); next > 0 {
 				q.arm(tx, f, max(next, now.Add(sweepPause).UnixNano()))
 			} else if f.Sweep != 0 {
@@ -190,7 +190,7 @@ func (s *Service) clear(ctx context.Context, _ store.Key, space uint64) error {
 
 // droppers remove rows of the tables whose keys begin with a space or a queue id, and return how many.
 var droppers = []func(*store.Tx, store.Range) int{
-	dropper(messages), dropper(dues), dropper(states), dropper(fronts), dropper(totals), dropper(flights),
+	dropper(messages), dropper(dues), dropper(states), dropper(fronts), dropper(totals), dropper(traffics),
 	dropper(members), dropper(groups), dropper(turns), dropper(sequences), dropper(onces), dropper(attempts),
 }
 

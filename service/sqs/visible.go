@@ -14,12 +14,13 @@ var (
 	dues = store.NewTable[state]("sqs/due", store.Regional)
 	// states is keyed space/slot, in standard queues: the state of each message ever received, so that a receipt finds its row in dues.
 	states = store.NewTable[state]("sqs/state", store.Regional)
-	// fronts is keyed space.
-	fronts = store.NewTable[front]("sqs/front", store.Regional)
+	// fronts is keyed space. Everybody reads it and few change it, so what is read is kept in memory by the store.
+	fronts     = store.NewTable[front]("sqs/front", store.Regional)
+	keptFronts = store.Derive(fronts, func(_ store.Key, f front) (front, error) { return f, nil })
 	// totals is keyed space/part: how many messages there are, spread over parts so that senders do not meet.
 	totals = store.NewTable[total]("sqs/total", store.Regional)
-	// flights is keyed space: an upper bound of how many messages are in flight.
-	flights = store.NewTable[total]("sqs/flight", store.Regional)
+	// traffics is keyed space; only receivers look at it.
+	traffics = store.NewTable[traffic]("sqs/traffic", store.Regional)
 )
 
 // totalParts is the number of rows a standard queue's total is spread over.
@@ -43,6 +44,33 @@ func (f *front) AppendBinary(b []byte) ([]byte, error) {
 func (f *front) UnmarshalBinary(data []byte) error {
 	r := reader{rest: string(data)}
 	f.Cursor, f.Sweep = r.int(), r.int()
+	return r.end()
+}
+
+// front returns the queue's front.
+func (q *live) front(tx *store.Tx) front {
+	f, _, err := keptFronts.Get(tx, store.K(q.Space))
+	if err != nil {
+		panic("sqs: a front cannot be derived: " + err.Error())
+	}
+	return f
+}
+
+// traffic is what receivers tell each other.
+type traffic struct {
+	Flying total // an upper bound of the messages in flight
+	Since  total // messages handed out since the front's cursor moved
+}
+
+// AppendBinary writes the fields as varints.
+func (t *traffic) AppendBinary(b []byte) ([]byte, error) {
+	return binary.AppendVarint(binary.AppendVarint(b, int64(t.Flying)), int64(t.Since)), nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote.
+func (t *traffic) UnmarshalBinary(data []byte) error {
+	r := reader{rest: string(data)}
+	t.Flying, t.Since = total(r.int()), total(r.int())
 	return r.end()
 }
 
@@ -75,11 +103,7 @@ func (q *live) addTotal(tx *store.Tx, at slot, n total) {
 	}
 	key := store.K(q.Space, part)
 	have, _ := totals.Get(tx, key)
-	if have += n; have == 0 {
-		totals.Delete(tx, key)
-	} else {
-		totals.Put(tx, key, have)
-	}
+	totals.Put(tx, key, have+n) // a zero, too: a row deleted and made anew again and again is slow to find
 }
 
 // insert puts a message into a standard queue, visible from due on but not before the receivers' cursor.
