@@ -37,7 +37,7 @@ type Options struct {
 	FS    vfs.FS // the operating system's when nil
 	World *world.World
 	Log   *slog.Logger // silent when nil
-	// CacheBytes bounds the cache of blocks read from disk; 8 MiB when 0.
+	// CacheBytes bounds the cache of blocks read from disk; 16 MiB when 0.
 	CacheBytes int64
 	// MemTableBytes is how much is written before a table is flushed; with it the log to replay after
 	// a crash, and so the time to open, is bounded. 4 MiB when 0.
@@ -118,7 +118,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 8 << 20
+		o.CacheBytes = 16 << 20
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 4 << 20

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -15,15 +16,29 @@ import (
 // pebbleFormat is the newest Pebble format a data directory of ours has; raising it needs a decision.
 const pebbleFormat = pebble.FormatValueSeparation
 
+// memTables is how many memtables may wait to be flushed before writers wait.
+const memTables = 4
+
 // pebbleEngine is the engine on one directory.
 type pebbleEngine struct {
 	db  *pebble.DB
 	fs  vfs.FS
 	dir string
+
+	// Closing Pebble's oldest snapshot makes it look for compactions, which costs more than a read. An
+	// anchor older than the transactions' snapshots, renewed now and then, keeps them from being the oldest.
+	taken  atomic.Uint64
+	mu     sync.Mutex
+	anchor *pebble.Snapshot
 }
 
+// anchorLife is how many snapshots are taken before the anchor is renewed. It holds back no more garbage
+// than the rows overwritten meanwhile.
+const anchorLife = 4096
+
 func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
-	cache := pebble.NewCache(o.CacheBytes)
+	// Pebble counts its memtables against the cache.
+	cache := pebble.NewCache(o.CacheBytes + (memTables+1)*int64(o.MemTableBytes))
 	defer cache.Unref()
 	opts := &pebble.Options{
 		FS:                          o.FS,
@@ -31,7 +46,7 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 		Logger:                      pebbleLog{o.Log, fatal},
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                o.MemTableBytes,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               32 << 20,
@@ -44,18 +59,36 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 	opts.Experimental.CompactionScheduler = &compactions{}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		opts.Levels[i].BlockSize = 16 << 10
+		opts.Levels[i].BlockSize = 8 << 10
+		opts.Levels[i].IndexBlockSize = 64 << 10
 	}
 	db, err := pebble.Open(o.Dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &pebbleEngine{db: db, fs: o.FS, dir: o.Dir}, nil
+	return &pebbleEngine{db: db, fs: o.FS, dir: o.Dir, anchor: db.NewSnapshot()}, nil
 }
 
-func (e *pebbleEngine) snapshot() snapshot { return pebbleSnapshot{e.db.NewSnapshot()} }
+func (e *pebbleEngine) snapshot() snapshot {
+	if e.taken.Add(1)%anchorLife == 0 {
+		e.reanchor()
+	}
+	return pebbleSnapshot{e.db.NewSnapshot()}
+}
 
-func (e *pebbleEngine) batch() batch { return &pebbleBatch{e.db.NewBatch(), e.db} }
+// reanchor lets go of what only the old anchor saw.
+func (e *pebbleEngine) reanchor() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.anchor == nil {
+		return // closed
+	}
+	old := e.anchor
+	e.anchor = e.db.NewSnapshot()
+	must(old.Close())
+}
+
+func (e *pebbleEngine) batch() batch { return &pebbleBatch{b: e.db.NewBatch(), e: e} }
 
 func (e *pebbleEngine) checkpoint(dir string) error {
 	return e.db.Checkpoint(dir, pebble.WithFlushedWAL())
@@ -77,7 +110,13 @@ func (e *pebbleEngine) stats() Stats {
 	}
 }
 
-func (e *pebbleEngine) close() error { return e.db.Close() }
+func (e *pebbleEngine) close() error {
+	e.mu.Lock()
+	err := e.anchor.Close()
+	e.anchor = nil
+	e.mu.Unlock()
+	return errors.Join(err, e.db.Close())
+}
 
 type pebbleSnapshot struct{ s *pebble.Snapshot }
 
@@ -129,8 +168,9 @@ func (c *pebbleCursor) next() {
 }
 
 type pebbleBatch struct {
-	b  *pebble.Batch
-	db *pebble.DB
+	b      *pebble.Batch
+	e      *pebbleEngine
+	ranged bool
 }
 
 // The batch's own errors are those of a closed batch, which would be a bug here.
@@ -149,6 +189,7 @@ func (b *pebbleBatch) delete(key string) {
 }
 
 func (b *pebbleBatch) deleteRange(low, high string) {
+	b.ranged = true
 	must(b.b.DeleteRange([]byte(low), []byte(high), nil))
 }
 
@@ -164,9 +205,14 @@ func (b *pebbleBatch) apply(sync bool) (err error) {
 		must(b.b.LogData(nil, nil))
 	}
 	if !sync {
-		return b.db.Apply(b.b, pebble.NoSync)
+		err = b.e.db.Apply(b.b, pebble.NoSync)
+	} else {
+		err = b.e.db.ApplyNoSyncWait(b.b, pebble.Sync)
 	}
-	return b.db.ApplyNoSyncWait(b.b, pebble.Sync)
+	if b.ranged && err == nil {
+		b.e.reanchor()
+	}
+	return err
 }
 
 func (b *pebbleBatch) wait() error { return b.b.SyncWait() }

@@ -3,10 +3,11 @@ package store
 import (
 	"context"
 	"testing"
-	"time"
 
 	"fogbank/aws"
 	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 type order struct {
@@ -15,10 +16,14 @@ type order struct {
 }
 
 var (
-	orders    = NewTable[order]("test/order", Regional)
-	texts     = NewTable[string]("test/text", Global)
-	changes   = NewLog[string]("test/change", Regional)
-	alarms    = NewTimers[string]("test/alarm")
+	orders  = NewTable[order]("test/order", Regional)
+	numbers = NewTable[int]("test/number", Regional)
+	texts   = NewTable[string]("test/text", Regional)
+	shared  = NewTable[string]("test/shared", Global)
+	owned   = NewTable[string]("test/owned", Account)
+	changes = NewLog[string]("test/change", Regional)
+	alarms  = NewTimers[string]("test/alarm")
+
 	orderName = Derive(orders, func(_ Key, o order) (string, error) { return "name " + o.Name, nil })
 )
 
@@ -26,23 +31,66 @@ func tenant(account string) context.Context {
 	return aws.WithCall(context.Background(), &aws.Call{Account: account, Region: "us-east-1"})
 }
 
-// memory opens a database in memory that ends with the test.
-func memory(t testing.TB) *DB {
-	t.Helper()
-	w := world.Seeded(1)
-	db := Memory(w)
-	t.Cleanup(func() {
-		w.Stop()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+var someone = tenant("111111111111")
+
+// lab is a database under test and a way to open it again. The tests of what any engine must do take
+// one from a function, so that they run on each engine and file system.
+type lab struct {
+	t    testing.TB
+	w    *world.World
+	db   *DB
+	open func(w *world.World) (*DB, error)
 }
+
+type labFunc func(t testing.TB) *lab
+
+func newLab(t testing.TB, open func(w *world.World) (*DB, error)) *lab {
+	l := &lab{t: t, open: open}
+	l.start()
+	t.Cleanup(l.stop)
+	return l
+}
+
+func (l *lab) start() {
+	l.t.Helper()
+	l.w = world.Seeded(1)
+	db, err := l.open(l.w)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.db = db
+}
+
+func (l *lab) stop() {
+	l.w.Stop()
+	if err := l.db.Close(); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *lab) reopen() {
+	l.t.Helper()
+	l.stop()
+	l.start()
+}
+
+// inMemory is Pebble on a file system in memory.
+func inMemory(t testing.TB) *lab {
+	fs := vfs.NewMem()
+	return newLab(t, func(w *world.World) (*DB, error) { return Open(Options{Dir: "/data", FS: fs, World: w}) })
+}
+
+// onFiles is Pebble on the operating system's files.
+func onFiles(t testing.TB) *lab {
+	dir := t.TempDir()
+	return newLab(t, func(w *world.World) (*DB, error) { return Open(Options{Dir: dir, World: w}) })
+}
+
+func memory(t testing.TB) *DB { return inMemory(t).db }
 
 func update(t testing.TB, db *DB, fn func(*Tx)) {
 	t.Helper()
-	err := db.Update(tenant("111111111111"), func(tx *Tx) error { fn(tx); return nil })
+	err := db.Update(someone, func(tx *Tx) error { fn(tx); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,54 +98,22 @@ func update(t testing.TB, db *DB, fn func(*Tx)) {
 
 func view(t testing.TB, db *DB, fn func(*Tx)) {
 	t.Helper()
-	err := db.View(tenant("111111111111"), func(tx *Tx) error { fn(tx); return nil })
+	err := db.View(someone, func(tx *Tx) error { fn(tx); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestFirst(t *testing.T) {
-	db := memory(t)
-	var seq *Seq
-	update(t, db, func(tx *Tx) {
-		orders.Put(tx, K("a"), order{"a", 1})
-		orders.Put(tx, K("b"), order{"b", 2})
-		if v, ok := orders.Get(tx, K("a")); !ok || v.N != 1 {
-			t.Errorf("own write: %v %v", v, ok)
-		}
-		seq = changes.Append(tx, K("p"), "one")
-	})
-	if seq.N != 1 {
-		t.Errorf("first entry is number %d", seq.N)
-	}
-	fired := make(chan string, 1)
-	alarms.Run(db, func(ctx context.Context, id Key, v string) error {
-		fired <- aws.CallFrom(ctx).Account + v
-		return nil
-	})
-	update(t, db, func(tx *Tx) {
-		orders.Delete(tx, K("a"))
-		changes.Append(tx, K("p"), "two")
-		alarms.Set(tx, K("x"), db.World().Now().Add(time.Millisecond), "ring")
-		if n, _, _ := orderName.Get(tx, K("b")); n != "name b" {
-			t.Errorf("derived %q", n)
-		}
-	})
-	view(t, db, func(tx *Tx) {
-		count := 0
-		for k, v := range orders.All(tx, "") {
-			if count++; k != K("b") || v.N != 2 {
-				t.Errorf("row %v %v", k, v)
+// TestEngines runs what every engine must do.
+func TestEngines(t *testing.T) {
+	for _, engine := range []struct {
+		name string
+		lab  labFunc
+	}{{"memory", inMemory}, {"files", onFiles}} {
+		t.Run(engine.name, func(t *testing.T) {
+			for _, test := range suite {
+				t.Run(test.name, func(t *testing.T) { test.run(t, engine.lab) })
 			}
-		}
-		if count != 1 {
-			t.Errorf("%d rows", count)
-		}
-		if e := changes.Read(tx, K("p"), 0, 10); len(e) != 2 || e[1].Value != "two" || e[1].Seq != 2 {
-			t.Errorf("entries %v", e)
-		}
-	})
-	if got := <-fired; got != "111111111111ring" {
-		t.Errorf("fired %q", got)
+		})
 	}
 }
