@@ -265,10 +265,10 @@ func (s *Service) Identity(ctx context.Context, p aws.Principal) (id policy.Iden
 		tx = tx.In(p.Account, "")
 		switch p.Kind {
 		case aws.User:
-			id, err = s.identity(tx, p.UserID)
+			id, err = s.identity(tx, holderID(tx, userKind, p.UserID, p.ARN))
 		case aws.AssumedRole:
 			role, _, _ := strings.Cut(p.UserID, ":")
-			id, err = s.identity(tx, role)
+			id, err = s.identity(tx, holderID(tx, roleKind, role, p.Role))
 		case aws.FederatedUser:
 			id, err = s.federated(tx, &p)
 		}
@@ -278,6 +278,17 @@ func (s *Service) Identity(ctx context.Context, p aws.Principal) (id policy.Iden
 		return err
 	})
 	return id, err
+}
+
+// uniqueIDLength is the length of every AIDA…, AROA… and the like.
+const uniqueIDLength = 21
+
+// holderID returns the unique id of a principal. One made in process may not have any and goes by name.
+func holderID(tx *store.Tx, k kind, id string, arn aws.ARN) string {
+	if len(id) != uniqueIDLength {
+		id, _ = names.Get(tx, nameKey(k, arn.Name()))
+	}
+	return id
 }
 
 // sessionLimits is what credentials of GetSessionToken and GetFederationToken can never do.
@@ -298,8 +309,7 @@ func (s *Service) federated(tx *store.Tx, p *aws.Principal) (policy.Identity, er
 	if p.Role == rootARN(p.Account) {
 		return policy.Identity{Policies: []*policy.Document{s.catalog[administratorAccess].parsed}}, nil
 	}
-	id, _ := names.Get(tx, nameKey(userKind, p.Role.Name()))
-	return s.identity(tx, id)
+	return s.identity(tx, holderID(tx, userKind, "", p.Role))
 }
 
 // identity collects the policies of a user or role by unique id.
