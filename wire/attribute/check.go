@@ -94,3 +94,34 @@ func (it Item) Check() error {
 	}
 	return nil
 }
+
+// CheckDepth returns the ValidationException of values nested too deep, which updates can make of values
+// that are not; otherwise nil.
+func (it Item) CheckDepth() error {
+	for i := range it {
+		if it[i].Value.deeperThan(MaxDepth) {
+			return aws.Errorf("ValidationException", 400, "%s", tooDeep)
+		}
+	}
+	return nil
+}
+
+func (v Value) deeperThan(levels int) bool {
+	if v.typ != TypeL && v.typ != TypeM {
+		return false
+	}
+	if levels == 0 {
+		return true
+	}
+	for _, e := range v.List() {
+		if e.deeperThan(levels - 1) {
+			return true
+		}
+	}
+	for _, a := range v.Map() {
+		if a.Value.deeperThan(levels - 1) {
+			return true
+		}
+	}
+	return false
+}

@@ -340,7 +340,7 @@ func FuzzExpression(f *testing.F) {
 	})
 }
 
-var benchText = "attribute_exists(id) AND #s IN (:a, :b) AND total BETWEEN :lo AND :hi"
+var benchText = "attribute_exists(id) AND #s IN (:a, :b) AND amount BETWEEN :lo AND :hi"
 
 func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
@@ -352,7 +352,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkCondition(b *testing.B) {
-	it := item(b, `{"id":{"S":"1"},"status":{"S":"paid"},"total":{"N":"120.50"}}`)
+	it := item(b, `{"id":{"S":"1"},"status":{"S":"paid"},"amount":{"N":"120.50"}}`)
 	values := item(b, `{":a":{"S":"new"},":b":{"S":"paid"},":lo":{"N":"100"},":hi":{"N":"1000"}}`)
 	names := map[string]string{"#s": "status"}
 	b.ReportAllocs()

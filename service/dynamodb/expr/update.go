@@ -149,6 +149,8 @@ func (e *env) assigned(a *action, item attribute.Item) (attribute.Value, error) 
 	case v.Type() == attribute.TypeN:
 		sum := old.Add(v)
 		return sum, sum.Check()
+	case v.Type() == attribute.TypeL: // AttributeUpdates only
+		return attribute.L(slices.Concat(old.List(), v.List())...), nil
 	}
 	return old.Union(v), nil
 }

@@ -1,0 +1,215 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"fogbank/api/dynamodb"
+	"fogbank/service/dynamodb/expr"
+	"fogbank/store"
+	"fogbank/wire/attribute"
+)
+
+// Limits of the batch operations.
+const (
+	maxBatchGet   = 100
+	maxBatchWrite = 25
+	maxBatchBytes = 16 << 20
+	maxCommit     = 3 << 20 // of item bytes put into one transaction; their images and entries come on top
+)
+
+// BatchGetItem gets up to 100 items of any tables, from one snapshot; what exceeds 16 MB is left as UnprocessedKeys.
+func (s *Service) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput) (*dynamodb.BatchGetItemOutput, error) {
+	total := 0
+	names := slices.Sorted(maps.Keys(in.RequestItems))
+	selections := make([]expr.Selection, len(names))
+	for i, name := range names {
+		k := in.RequestItems[name]
+		total += len(k.Keys)
+		sel, err := selection(k.ProjectionExpression, k.AttributesToGet, k.ExpressionAttributeNames)
+		if err != nil {
+			return nil, err
+		}
+		selections[i] = sel
+		for _, key := range k.Keys {
+			if err := key.Check(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if total > maxBatchGet {
+		return nil, validation("Too many items requested for the BatchGetItem call")
+	}
+	var out *dynamodb.BatchGetItemOutput
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		out = &dynamodb.BatchGetItemOutput{Responses: map[string][]attribute.Item{}, UnprocessedKeys: map[string]dynamodb.KeysAndAttributes{}}
+		size := 0
+		for i, name := range names {
+			if err := getAll(tx, in, name, &selections[i], &size, out); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// getAll answers for one table of a BatchGetItem.
+func getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name string, sel *expr.Selection, size *int, out *dynamodb.BatchGetItemOutput) error {
+	k := in.RequestItems[name]
+	t, err := schemaIn(tx, tableName(name))
+	if err != nil {
+		return err
+	}
+	seen := make(map[store.Key]bool, len(k.Keys))
+	for _, key := range k.Keys {
+		if err := t.checkKey(key); err != nil {
+			return err
+		}
+		if place := t.itemKey(key); seen[place] {
+			return validation("Provided list of item keys contains duplicates")
+		} else {
+			seen[place] = true
+		}
+	}
+	var u used
+	found := make([]attribute.Item, 0, len(k.Keys))
+	for i, key := range k.Keys {
+		item, ok := items.Get(tx, t.itemKey(key))
+		if *size += item.Size(); *size > maxBatchBytes {
+			rest := k
+			rest.Keys = k.Keys[i:]
+			out.UnprocessedKeys[name] = rest
+			break
+		}
+		u.add("", readUnits(item.Size(), deref(k.ConsistentRead)))
+		if ok {
+			found = append(found, sel.Of(item))
+		}
+	}
+	out.Responses[name] = found
+	if c := u.report(in.ReturnConsumedCapacity, t, name); c != nil {
+		out.ConsumedCapacity = append(out.ConsumedCapacity, *c)
+	}
+	return nil
+}
+
+// BatchWriteItem puts and deletes up to 25 items of any tables. Each is done whole, though not all or none:
+// large batches take several transactions.
+func (s *Service) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput) (*dynamodb.BatchWriteItemOutput, error) {
+	names := slices.Sorted(maps.Keys(in.RequestItems))
+	if err := checkBatch(in, names); err != nil {
+		return nil, err
+	}
+	out := &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]dynamodb.WriteRequest{}}
+	capacities := make([]used, len(names))
+	for {
+		writes, owners, err := s.placeBatch(ctx, in, names)
+		if err != nil {
+			return nil, err
+		}
+		err = s.commitInParts(ctx, writes)
+		if errors.Is(err, errReshaped) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, w := range writes {
+			w.consumed(&capacities[owners[i]], 1)
+			if m := w.t.collection(in.ReturnItemCollectionMetrics, w.keys); m != nil {
+				if out.ItemCollectionMetrics == nil {
+					out.ItemCollectionMetrics = map[string][]dynamodb.ItemCollectionMetrics{}
+				}
+				out.ItemCollectionMetrics[names[owners[i]]] = append(out.ItemCollectionMetrics[names[owners[i]]], *m)
+			}
+			if i == len(writes)-1 || owners[i+1] != owners[i] {
+				if c := capacities[owners[i]].report(in.ReturnConsumedCapacity, w.t, names[owners[i]]); c != nil {
+					out.ConsumedCapacity = append(out.ConsumedCapacity, *c)
+				}
+			}
+		}
+		return out, nil
+	}
+}
+
+// checkBatch checks all of a BatchWriteItem that does not depend on its tables.
+func checkBatch(in *dynamodb.BatchWriteItemInput, names []string) error {
+	total := 0
+	for _, name := range names {
+		for _, r := range in.RequestItems[name] {
+			total++
+			var err error
+			switch {
+			case r.PutRequest != nil && r.DeleteRequest != nil:
+				err = validation("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+			case r.PutRequest != nil:
+				err = r.PutRequest.Item.Check()
+			case r.DeleteRequest != nil:
+				err = r.DeleteRequest.Key.Check()
+			default:
+				err = validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if total > maxBatchWrite {
+		return validation("Too many items requested for the BatchWriteItem call")
+	}
+	return nil
+}
+
+// placeBatch makes the writes of a batch; owners tells which of names each belongs to.
+func (s *Service) placeBatch(ctx context.Context, in *dynamodb.BatchWriteItemInput, names []string) (writes []*write, owners []int, err error) {
+	for owner, name := range names {
+		t, err := s.schema(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range in.RequestItems[name] {
+			w := &write{t: t, look: asked(in.ReturnConsumedCapacity)}
+			if r.PutRequest != nil {
+				w.kind, w.keys = putItem, r.PutRequest.Item
+				err = t.checkItem(w.keys)
+			} else {
+				w.kind, w.keys = deleteItem, r.DeleteRequest.Key
+				err = t.checkKey(w.keys)
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			w.key = t.itemKey(w.keys)
+			if slices.ContainsFunc(writes, func(o *write) bool { return o.key == w.key }) {
+				return nil, nil, validation("Provided list of item keys contains duplicates")
+			}
+			writes, owners = append(writes, w), append(owners, owner)
+		}
+	}
+	return writes, owners, nil
+}
+
+// commitInParts commits the writes, as many to a transaction as fit well.
+func (s *Service) commitInParts(ctx context.Context, writes []*write) error {
+	for len(writes) > 0 {
+		n, size := 0, 0
+		for n < len(writes) {
+			copies := 1 + len(writes[n].t.indexes)
+			if size += writes[n].keys.Size() * copies; n > 0 && size > maxCommit {
+				break
+			}
+			n++
+		}
+		if err := s.commit(ctx, writes[:n]); err != nil {
+			return err
+		}
+		writes = writes[n:]
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package dynamodb
+
+import (
+	"slices"
+	"strings"
+
+	"fogbank/api/dynamodb"
+)
+
+// The most secondary indexes a table may have, and the attributes they may project by name in all.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+const (
+	maxLocal    = 5
+	maxGlobal   = 20
+	maxProjects = 100
+)
+
+// define checks the definition of a new table and takes its billing and indexes over.
+func (t *table) define(in *dynamodb.CreateTableInput) error {
+	if err := t.bill(deref(in.BillingMode), in.ProvisionedThroughput); err != nil {
+		return err
+	}
+	if err := checkKeySchema(in.KeySchema); err != nil {
+		return err
+	}
+	if err := checkDefined(t.Attributes, in.KeySchema); err != nil {
+		return err
+	}
+	if in.LocalSecondaryIndexes != nil && len(in.LocalSecondaryIndexes) == 0 {
+		return validation(invalidParameter + "List of LocalSecondaryIndexes is empty")
+	}
+	if in.GlobalSecondaryIndexes != nil && len(in.GlobalSecondaryIndexes) == 0 {
+		return validation(invalidParameter + "List of GlobalSecondaryIndexes is empty")
+	}
+	for _, x := range in.LocalSecondaryIndexes {
+		if err := t.addLocal(x); err != nil {
+			return err
+		}
+	}
+	for _, x := range in.GlobalSecondaryIndexes {
+		c := dynamodb.CreateGlobalSecondaryIndexAction{IndexName: x.IndexName, KeySchema: x.KeySchema, Projection: x.Projection, ProvisionedThroughput: x.ProvisionedThroughput}
+		if err := t.addGlobal(&c); err != nil {
+			return err
+		}
+	}
+	if err := t.checkUsed(); err != nil {
+		return err
+	}
+	if len(in.Tags) > maxTags {
+		return validation(invalidParameter+"Too many tags. Maximum number of tags: %d", maxTags)
+	}
+	for _, tag := range in.Tags {
+		if t.Tags == nil {
+			t.Tags = map[string]string{}
+		}
+		t.Tags[tag.Key] = tag.Value
+	}
+	return checkStream(in.StreamSpecification)
+}
+
+func checkStream(spec *dynamodb.StreamSpecification) error {
+	switch {
+	case spec == nil:
+	case spec.StreamEnabled && spec.StreamViewType == nil:
+		return validation(invalidParameter + "Member must not be null: StreamViewType is required when StreamEnabled is true")
+	case !spec.StreamEnabled && spec.StreamViewType != nil:
+		return validation(invalidParameter + "StreamViewType cannot be specified when StreamEnabled is false")
+	}
+	return nil
+}
+
+// bill sets the billing mode and throughput.
+func (t *table) bill(mode string, p *dynamodb.ProvisionedThroughput) error {
+	if mode == dynamodb.BillingModePayPerRequest {
+		if p != nil {
+			return validation(invalidParameter + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+		}
+		t.Billing, t.Throughput = mode, throughput{}
+		return nil
+	}
+	if p == nil {
+		return validation("No provisioned throughput specified for the table")
+	}
+	t.Billing = dynamodb.BillingModeProvisioned
+	t.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
+	return nil
+}
+
+func checkKeySchema(keys []dynamodb.KeySchemaElement) error {
+	switch {
+	case keys[0].KeyType != dynamodb.KeyTypeHash:
+		return validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+	case len(keys) > 2:
+		return validation("Invalid KeySchema: Too many KeySchemaElements")
+	case len(keys) == 2 && keys[0].AttributeName == keys[1].AttributeName:
+		return validation("Invalid KeySchema: Both the Hash Key and the Range Key element in the KeySchema have the same name")
+	case len(keys) == 2 && keys[1].KeyType != dynamodb.KeyTypeRange:
+		return validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+	}
+	return nil
+}
+
+// checkDefined refuses keys that AttributeDefinitions does not name.
+func checkDefined(defined []dynamodb.AttributeDefinition, keys []dynamodb.KeySchemaElement) error {
+	var names, wanted []string
+	for _, a := range defined {
+		if slices.Contains(names, a.AttributeName) {
+			return validation(invalidParameter+"Cannot have two attributes with the same name: %s", a.AttributeName)
+		}
+		names = append(names, a.AttributeName)
+	}
+	missing := false
+	for _, k := range keys {
+		wanted = append(wanted, k.AttributeName)
+		missing = missing || !slices.Contains(names, k.AttributeName)
+	}
+	if missing {
+		return validation(invalidParameter+"Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]",
+			strings.Join(wanted, ", "), strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// checkUsed refuses attribute definitions that no key uses.
+func (t *table) checkUsed() error {
+	var names, used []string
+	note := func(keys []dynamodb.KeySchemaElement) {
+		for _, k := range keys {
+			if !slices.Contains(used, k.AttributeName) {
+				used = append(used, k.AttributeName)
+			}
+		}
+	}
+	note(t.Keys)
+	for _, x := range t.Indexes {
+		note(x.Keys)
+	}
+	for _, a := range t.Attributes {
+		names = append(names, a.AttributeName)
+	}
+	switch {
+	case len(names) == len(used):
+		return nil
+	case len(t.Indexes) == 0:
+		return validation(invalidParameter + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+	}
+	return validation(invalidParameter+"Some AttributeDefinitions are not used. AttributeDefinitions: [%s], keys used: [%s]", strings.Join(names, ", "), strings.Join(used, ", "))
+}
+
+func (t *table) addLocal(in dynamodb.LocalSecondaryIndex) error {
+	x := index{Name: in.IndexName, Local: true, Keys: in.KeySchema}
+	if len(t.Keys) < 2 {
+		return validation(invalidParameter + "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex")
+	}
+	if err := t.checkIndex(&x, in.Projection); err != nil {
+		return err
+	}
+	if x.Keys[0].AttributeName != t.Keys[0].AttributeName {
+		return validation(invalidParameter+"Index KeySchema does not have the same leading hash key as table KeySchema for index: %s. index hash key: %s, table hash key: %s",
+			x.Name, x.Keys[0].AttributeName, t.Keys[0].AttributeName)
+	}
+	if len(x.Keys) < 2 {
+		return validation(invalidParameter+"Index KeySchema does not have a range key for index: %s", x.Name)
+	}
+	return t.addIndex(x, maxLocal, "LocalSecondaryIndexes")
+}
+
+func (t *table) addGlobal(in *dynamodb.CreateGlobalSecondaryIndexAction) error {
+	x := index{Name: in.IndexName, Keys: in.KeySchema}
+	if err := t.checkIndex(&x, in.Projection); err != nil {
+		return err
+	}
+	switch p := in.ProvisionedThroughput; {
+	case p != nil && t.Billing == dynamodb.BillingModePayPerRequest:
+		return validation(invalidParameter+"ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", x.Name)
+	case p == nil && t.Billing == dynamodb.BillingModeProvisioned:
+		return validation("No provisioned throughput specified for the global secondary index: %s", x.Name)
+	case p != nil:
+		x.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
+	}
+	return t.addIndex(x, maxGlobal, "GlobalSecondaryIndexes")
+}
+
+// checkIndex checks what both kinds of index have in common.
+func (t *table) checkIndex(x *index, p dynamodb.Projection) error {
+	if err := checkDefined(t.Attributes, x.Keys); err != nil {
+		return err
+	}
+	if err := checkKeySchema(x.Keys); err != nil {
+		return err
+	}
+	x.Projection, x.Include = deref(p.ProjectionType), p.NonKeyAttributes
+	switch x.Projection {
+	case dynamodb.ProjectionTypeInclude:
+		if len(x.Include) == 0 {
+			return validation(invalidParameter + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+		}
+	case dynamodb.ProjectionTypeAll, dynamodb.ProjectionTypeKeysOnly:
+		if x.Include != nil {
+			return validation(invalidParameter+"ProjectionType is %s, but NonKeyAttributes is specified", x.Projection)
+		}
+	default:
+		return validation(invalidParameter + "Unknown ProjectionType: null")
+	}
+	return nil
+}
+
+func (t *table) addIndex(x index, most int, kind string) error {
+	alike, projected := 1, len(x.Include)
+	for _, y := range t.Indexes {
+		if y.Name == x.Name {
+			return validation(invalidParameter+"Duplicate index name: %s", x.Name)
+		}
+		if y.Local == x.Local {
+			alike++
+		}
+		projected += len(y.Include)
+	}
+	if alike > most {
+		return validation(invalidParameter+"Number of %s exceeds per-table limit of %d", kind, most)
+	}
+	if projected > maxProjects {
+		return validation(invalidParameter+"Number of attributes projected to all indexes exceeds per-table limit of %d", maxProjects)
+	}
+	t.LastIndex++
+	x.ID = t.LastIndex
+	t.Indexes = append(t.Indexes, x)
+	return nil
+}

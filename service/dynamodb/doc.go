@@ -1,0 +1,33 @@
+// Package dynamodb is Amazon DynamoDB and DynamoDB Streams.
+//
+// # Promises
+//
+// Every read is consistent and every write durable when it is acknowledged. A write, its entries in all
+// secondary indexes and its stream record are one transaction: indexes are never behind, and a stream holds
+// each change once, in the order of the commits, none for writes that change nothing. Conditions are
+// checked in the same transaction. TransactWriteItems and TransactGetItems are serializable with everything else.
+//
+// # Stored
+//
+//	dynamodb/table   name → definition (JSON), made ready for use by store.Derive
+//	dynamodb/item    key.go → item, in attribute's stored form
+//	dynamodb/entry   key.go → the projection of an item in an index
+//	dynamodb/stream  (table, label) → stream, until a day after its end
+//	dynamodb/record  log; part (stream's ID, shard) → change
+//	dynamodb/ttl     (table's ID, minute, item's key): what expires when
+//	dynamodb/token   ClientRequestToken → digest of its transaction, ten minutes
+//
+// Timers: dynamodb/expiry sweeps a minute's expired items, dynamodb/trim forgets records of a day ago, dynamodb/fill
+// enters a table's items into a new index, dynamodb/purge removes what deleted tables and indexes held,
+// dynamodb/token forgets tokens.
+//
+// # Limits
+//
+// AWS's: items of 400 KB, keys of 2,048 and 1,024 bytes, numbers of 38 digits, 32 levels of nesting, pages of
+// 1 MB, 100 items in a transaction of 4 MB, 25 and 100 in batches, 5 local and 20 global indexes, 50 tags, records of
+// a day, iterators of 15 minutes. Throughput is not limited.
+//
+// # Differences from AWS
+//
+// See docs/divergences.d/dynamodb.md.
+package dynamodb

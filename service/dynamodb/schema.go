@@ -1,0 +1,208 @@
+package dynamodb
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"fogbank/api/dynamodb"
+	"fogbank/aws"
+	"fogbank/store"
+	"fogbank/wire/attribute"
+)
+
+// table is the stored record of a table. ID is never used again, so the items of a deleted table and of one
+// created later under its name do not mix; Version grows with every change.
+type table struct {
+	ID         uint64
+	Version    uint64
+	ARN        aws.ARN
+	Name       string
+	UUID       string
+	Created    time.Time
+	Attributes []dynamodb.AttributeDefinition
+	Keys       []dynamodb.KeySchemaElement
+	Indexes    []index `json:",omitempty"`
+	LastIndex  int     `json:",omitempty"` // numbers of indexes are not used again either
+	Billing    string
+	Throughput throughput
+	OnDemand   time.Time `json:",omitzero"` // when it last became PAY_PER_REQUEST
+	Stream     *stream   `json:",omitempty"`
+	TTL        *ttl      `json:",omitempty"`
+	Class      string    `json:",omitempty"`
+	Protected  bool      `json:",omitempty"`
+	Encryption *encryption
+	Tags       map[string]string `json:",omitempty"`
+	Policy     *policyDocument   `json:",omitempty"`
+}
+
+type throughput struct {
+	Read, Write int64
+	Increased   time.Time `json:",omitzero"`
+	Decreased   time.Time `json:",omitzero"`
+}
+
+// index is a secondary index of a table.
+type index struct {
+	ID         int
+	Name       string
+	Local      bool `json:",omitempty"`
+	Keys       []dynamodb.KeySchemaElement
+	Projection string   // ALL, KEYS_ONLY or INCLUDE
+	Include    []string `json:",omitempty"`
+	Throughput throughput
+	Filling    bool `json:",omitempty"` // created on a table that had items, which are still being entered
+}
+
+type encryption struct{ Key string }
+
+type policyDocument struct{ Text, Revision string }
+
+// ttl is a table's Time to Live setting.
+type ttl struct {
+	Attribute string
+	Enabled   bool
+	Changed   time.Time
+}
+
+var (
+	tables = store.NewTable[table]("dynamodb/table", store.Regional)
+	items  = store.NewTable[attribute.Item]("dynamodb/item", store.Regional)
+	// entries are the rows of indexes: the projected item, at entryKey.
+	entries = store.NewTable[attribute.Item]("dynamodb/entry", store.Regional)
+	schemas = store.Derive(tables, func(_ store.Key, t table) (*schema, error) { return compile(t), nil })
+)
+
+// keyAttribute is an attribute that is part of a key; its name is empty when there is no such part.
+type keyAttribute struct {
+	name string
+	typ  attribute.Type
+}
+
+// schema is a table's record made ready for use. It is shared and never changes.
+type schema struct {
+	table
+	prefix     store.Key
+	hash, sort keyAttribute
+	indexes    []*indexSchema
+}
+
+// indexSchema is an index made ready for use.
+type indexSchema struct {
+	*index
+	prefix     store.Key
+	hash, sort keyAttribute
+	include    map[string]bool // attributes projected besides all keys; nil when all are
+}
+
+func compile(t table) *schema {
+	s := &schema{table: t, prefix: store.K(t.ID)}
+	s.hash, s.sort = s.keyAttributes(t.Keys)
+	for i := range t.Indexes {
+		x := &indexSchema{index: &s.table.Indexes[i]}
+		x.prefix = store.K(t.ID, x.ID)
+		x.hash, x.sort = s.keyAttributes(x.Keys)
+		if x.Projection != dynamodb.ProjectionTypeAll {
+			x.include = map[string]bool{s.hash.name: true, x.hash.name: true}
+			for _, n := range append([]string{s.sort.name, x.sort.name}, x.Include...) {
+				x.include[n] = true
+			}
+		}
+		s.indexes = append(s.indexes, x)
+	}
+	return s
+}
+
+func (t *table) keyAttributes(keys []dynamodb.KeySchemaElement) (hash, sort keyAttribute) {
+	for _, k := range keys {
+		a := keyAttribute{k.AttributeName, t.typeOf(k.AttributeName)}
+		if k.KeyType == dynamodb.KeyTypeHash {
+			hash = a
+		} else {
+			sort = a
+		}
+	}
+	return hash, sort
+}
+
+func (t *table) typeOf(name string) attribute.Type {
+	for _, a := range t.Attributes {
+		if a.AttributeName == name {
+			return attribute.ParseType(a.AttributeType)
+		}
+	}
+	return attribute.TypeNone
+}
+
+// isKey reports whether the attribute is part of the table's key.
+func (t *schema) isKey(name string) bool {
+	return name == t.hash.name || t.sort.name != "" && name == t.sort.name
+}
+
+func (t *schema) index(name string) *indexSchema {
+	for _, x := range t.indexes {
+		if x.Name == name {
+			return x
+		}
+	}
+	return nil
+}
+
+// keysOf returns the table's key attributes of an item.
+func (t *schema) keysOf(item attribute.Item) attribute.Item {
+	keys := make([]attribute.Attribute, 0, 2)
+	for i := range item {
+		if t.isKey(item[i].Name) {
+			keys = append(keys, item[i])
+		}
+	}
+	return attribute.MakeItem(keys...)
+}
+
+// project returns what the index holds of an item.
+func (x *indexSchema) project(item attribute.Item) attribute.Item {
+	if x.include == nil {
+		return item
+	}
+	out := make(attribute.Item, 0, len(x.include))
+	for i := range item {
+		if x.include[item[i].Name] {
+			out = append(out, item[i])
+		}
+	}
+	return out
+}
+
+// tableName returns the name in a TableName member, which may be an ARN.
+func tableName(nameOrARN string) string {
+	if strings.HasPrefix(nameOrARN, "arn:") {
+		return aws.ARN(nameOrARN).Name()
+	}
+	return nameOrARN
+}
+
+var errNoTable = dynamodb.ResourceNotFoundException("Requested resource not found")
+
+// schemaIn returns the table as the transaction sees it.
+func schemaIn(tx *store.Tx, name string) (*schema, error) {
+	t, ok, err := schemas.Get(tx, store.K(name))
+	if err == nil && !ok {
+		err = errNoTable
+	}
+	return t, err
+}
+
+// schema returns the table as it is now.
+func (s *Service) schema(ctx context.Context, nameOrARN string) (t *schema, err error) {
+	name := tableName(nameOrARN)
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		t, err = schemaIn(tx, name)
+		return err
+	})
+	return t, err
+}
+
+// same reports whether o is the table t was when requests were checked against it.
+func (t *schema) same(o *schema) bool {
+	return t == o || t.ID == o.ID && t.Version == o.Version
+}

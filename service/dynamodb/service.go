@@ -1,0 +1,45 @@
+package dynamodb
+
+import (
+	"context"
+	"log/slog"
+
+	"fogbank/api/dynamodb"
+	"fogbank/store"
+	"fogbank/world"
+)
+
+// Service is DynamoDB. Streams gives the API of its streams.
+type Service struct {
+	dynamodb.Unimplemented
+	db    *store.DB
+	world *world.World
+}
+
+var _ dynamodb.Service = (*Service)(nil)
+
+// New returns the service on db.
+func New(db *store.DB, w *world.World) *Service { return &Service{db: db, world: w} }
+
+// Start begins the background work: expiry of items, trimming of streams, filling of new indexes, removal
+// of what deleted tables held.
+func (s *Service) Start(*slog.Logger) {
+	expiries.Run(s.db, s.sweep)
+	trims.Run(s.db, s.trim)
+	fills.Run(s.db, s.fill)
+	purges.Run(s.db, s.purge)
+	tokenEnd.Run(s.db, s.forget)
+}
+
+// DescribeEndpoints returns the endpoint the client is using: there is no other to be discovered.
+func (s *Service) DescribeEndpoints(ctx context.Context, _ *dynamodb.DescribeEndpointsInput) (*dynamodb.DescribeEndpointsOutput, error) {
+	return &dynamodb.DescribeEndpointsOutput{Endpoints: []dynamodb.Endpoint{{Address: host(ctx), CachePeriodInMinutes: 1440}}}, nil
+}
+
+// DescribeLimits returns AWS's initial quotas. Nothing enforces them: throughput is what the machine gives.
+func (s *Service) DescribeLimits(context.Context, *dynamodb.DescribeLimitsInput) (*dynamodb.DescribeLimitsOutput, error) {
+	return &dynamodb.DescribeLimitsOutput{
+		AccountMaxReadCapacityUnits: new(int64(80_000)), AccountMaxWriteCapacityUnits: new(int64(80_000)),
+		TableMaxReadCapacityUnits: new(int64(40_000)), TableMaxWriteCapacityUnits: new(int64(40_000)),
+	}, nil
+}

@@ -1,0 +1,318 @@
+package dynamodb
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"fogbank/api/dynamodb"
+	"fogbank/aws"
+	"fogbank/store"
+)
+
+// CreateTable makes a table, which can be used at once: the answer says CREATING as AWS's does, DescribeTable ACTIVE.
+func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput) (*dynamodb.CreateTableOutput, error) {
+	call := aws.CallFrom(ctx)
+	now := s.world.Now()
+	name := tableName(in.TableName)
+	t := table{ID: s.world.Uint64(), Version: 1, Name: name, UUID: s.world.UUID(), Created: now,
+		ARN:        aws.MakeARN("dynamodb", call.Region, call.Account, "table/"+name),
+		Attributes: in.AttributeDefinitions, Keys: in.KeySchema, Protected: deref(in.DeletionProtectionEnabled), Class: deref(in.TableClass)}
+	if err := t.define(in); err != nil {
+		return nil, err
+	}
+	if spec := in.SSESpecification; spec != nil && deref(spec.Enabled) {
+		t.Encryption = &encryption{deref(spec.KMSMasterKeyId)}
+	}
+	if in.ResourcePolicy != nil {
+		t.Policy = &policyDocument{*in.ResourcePolicy, s.world.UUID()}
+	}
+	t.OnDemand = now
+	streamID := s.world.Uint64()
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if tables.Has(tx, store.K(name)) {
+			return dynamodb.ResourceInUseException("Table already exists: %s", name)
+		}
+		made := t
+		if spec := in.StreamSpecification; spec != nil && spec.StreamEnabled {
+			openStream(tx, &made, newStream(&made, streamID, deref(spec.StreamViewType), now))
+		}
+		tables.Put(tx, store.K(name), made)
+		t.Stream = made.Stream
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, estimate{})}, nil
+}
+
+// DescribeTable describes the table; its counts are exact for small tables and estimated for large ones.
+func (s *Service) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput) (*dynamodb.DescribeTableOutput, error) {
+	var out *dynamodb.TableDescription
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		t, err := schemaIn(tx, tableName(in.TableName))
+		if err != nil {
+			return noSuchTable(err, in.TableName)
+		}
+		out = t.describe(dynamodb.TableStatusActive, t.estimate(tx))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &dynamodb.DescribeTableOutput{Table: out}, nil
+}
+
+// noSuchTable gives the refusal of the operations on tables, which name the one that is missing.
+func noSuchTable(err error, nameOrARN string) error {
+	if err != errNoTable {
+		return err
+	}
+	return dynamodb.ResourceNotFoundException("Requested resource not found: Table: %s not found", tableName(nameOrARN))
+}
+
+// DeleteTable removes the table. Its items are removed in the background, out of sight; its stream can be read for a day more.
+func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput) (*dynamodb.DeleteTableOutput, error) {
+	var out *dynamodb.TableDescription
+	now := s.world.Now()
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
+		if !ok {
+			return noSuchTable(errNoTable, in.TableName)
+		}
+		if t.Protected {
+			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		}
+		out = compile(t).describe(dynamodb.TableStatusDeleting, estimate{})
+		endStream(tx, &t, now)
+		tables.Delete(tx, store.K(t.Name))
+		purges.Set(tx, store.K(t.ID, 0), now, purgeJob{ID: t.ID})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &dynamodb.DeleteTableOutput{TableDescription: out}, nil
+}
+
+// ListTables lists the names of tables in order, 100 to a page unless Limit says less.
+func (s *Service) ListTables(ctx context.Context, in *dynamodb.ListTablesInput) (*dynamodb.ListTablesOutput, error) {
+	limit := 100
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	r := store.Range{Limit: limit + 1}
+	if in.ExclusiveStartTableName != nil {
+		r.After = store.K(*in.ExclusiveStartTableName)
+	}
+	out := &dynamodb.ListTablesOutput{}
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		names := []string{}
+		for key := range tables.Keys(tx, r) {
+			var name string
+			if err := key.Parse(&name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		out.LastEvaluatedTableName = nil
+		if len(names) > limit {
+			names = names[:limit]
+			out.LastEvaluatedTableName = new(names[limit-1])
+		}
+		out.TableNames = names
+		return nil
+	})
+	return out, err
+}
+
+// describe returns the table's description. Indexes made on a live table say CREATING until they are filled.
+func (t *schema) describe(status string, e estimate) *dynamodb.TableDescription {
+	d := &dynamodb.TableDescription{
+		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(status),
+		CreationDateTime: new(t.Created), AttributeDefinitions: t.Attributes, KeySchema: t.Keys,
+		ItemCount: new(e.count), TableSizeBytes: new(e.bytes), DeletionProtectionEnabled: new(t.Protected),
+		ProvisionedThroughput: t.Throughput.describe(),
+	}
+	if t.Billing == dynamodb.BillingModePayPerRequest {
+		d.BillingModeSummary = &dynamodb.BillingModeSummary{BillingMode: new(t.Billing), LastUpdateToPayPerRequestDateTime: new(t.OnDemand)}
+	}
+	if t.Class != "" {
+		d.TableClassSummary = &dynamodb.TableClassSummary{TableClass: new(t.Class)}
+	}
+	if t.Encryption != nil {
+		d.SSEDescription = &dynamodb.SSEDescription{Status: new(dynamodb.SSEStatusEnabled), SSEType: new(dynamodb.SSETypeKms)}
+		if t.Encryption.Key != "" {
+			d.SSEDescription.KMSMasterKeyArn = new(t.Encryption.Key)
+		}
+	}
+	if st := t.Stream; st != nil {
+		d.StreamSpecification = &dynamodb.StreamSpecification{StreamEnabled: true, StreamViewType: new(st.View)}
+		d.LatestStreamArn, d.LatestStreamLabel = new(string(st.ARN)), new(st.Label)
+	}
+	for _, x := range t.indexes {
+		x.describe(t, status, d)
+	}
+	return d
+}
+
+func (x *indexSchema) describe(t *schema, status string, d *dynamodb.TableDescription) {
+	arn := new(string(t.ARN) + "/index/" + x.Name)
+	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: x.Include}
+	if x.Local {
+		d.LocalSecondaryIndexes = append(d.LocalSecondaryIndexes, dynamodb.LocalSecondaryIndexDescription{
+			IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn, ItemCount: new(int64(0)), IndexSizeBytes: new(int64(0))})
+		return
+	}
+	g := dynamodb.GlobalSecondaryIndexDescription{IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn,
+		ItemCount: new(int64(0)), IndexSizeBytes: new(int64(0)), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe()}
+	if status == dynamodb.TableStatusCreating || x.Filling {
+		g.IndexStatus = new(dynamodb.IndexStatusCreating)
+	}
+	if x.Filling {
+		g.Backfilling = new(true)
+	}
+	d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, g)
+}
+
+func (p throughput) describe() *dynamodb.ProvisionedThroughputDescription {
+	d := &dynamodb.ProvisionedThroughputDescription{ReadCapacityUnits: new(p.Read), WriteCapacityUnits: new(p.Write), NumberOfDecreasesToday: new(int64(0))}
+	if !p.Increased.IsZero() {
+		d.LastIncreaseDateTime = new(p.Increased)
+	}
+	if !p.Decreased.IsZero() {
+		d.LastDecreaseDateTime = new(p.Decreased)
+	}
+	return d
+}
+
+// estimate is how much a table holds.
+type estimate struct{ count, bytes int64 }
+
+// sample is how many items an estimate reads.
+const sample = 500
+
+// estimate counts up to sample items. Of a larger table it has then read those whose hashes come first; since
+// hashes spread evenly, how far it came tells how many there are.
+func (t *schema) estimate(tx *store.Tx) (e estimate) {
+	var last store.Key
+	for key, item := range items.Scan(tx, store.Range{Prefix: t.prefix, Limit: sample}) {
+		e.count++
+		e.bytes += int64(item.Size())
+		last = key
+	}
+	if e.count < sample {
+		return e
+	}
+	at := last[len(t.prefix)+1:]
+	share := (float64(at[0])*65536 + float64(at[1])*256 + float64(at[2]) + 1) / (1 << 24)
+	return estimate{int64(float64(e.count) / share), int64(float64(e.bytes) / share)}
+}
+
+// arnTable returns the name of the table whose ARN is given.
+func arnTable(arn string) (string, error) {
+	p, ok := aws.ARN(arn).Parse()
+	if !ok || p.Service != "dynamodb" || len(p.Resource) < 7 || p.Resource[:6] != "table/" {
+		return "", validation("Invalid TableArn: Invalid ResourceArn provided as input %s", arn)
+	}
+	return p.Resource[6:], nil
+}
+
+// change applies f to the record of the table with the ARN.
+func (s *Service) changeByARN(ctx context.Context, arn string, f func(*table) error) error {
+	name, err := arnTable(arn)
+	if err != nil {
+		return err
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		t, ok := tables.Get(tx, store.K(name))
+		if !ok {
+			return dynamodb.ResourceNotFoundException("Requested resource not found: ResourcArn: %s not found", arn)
+		}
+		if err := f(&t); err != nil {
+			return err
+		}
+		t.Version++
+		tables.Put(tx, store.K(name), t)
+		return nil
+	})
+}
+
+const maxTags = 50
+
+// TagResource adds tags to a table, replacing those of the same key.
+func (s *Service) TagResource(ctx context.Context, in *dynamodb.TagResourceInput) (*dynamodb.TagResourceOutput, error) {
+	return &dynamodb.TagResourceOutput{}, s.changeByARN(ctx, in.ResourceArn, func(t *table) error {
+		tags := maps.Clone(t.Tags)
+		if tags == nil {
+			tags = map[string]string{}
+		}
+		for _, tag := range in.Tags {
+			tags[tag.Key] = tag.Value
+		}
+		if len(tags) > maxTags {
+			return validation(invalidParameter+"Too many tags. Maximum number of tags: %d", maxTags)
+		}
+		t.Tags = tags
+		return nil
+	})
+}
+
+// UntagResource removes tags from a table.
+func (s *Service) UntagResource(ctx context.Context, in *dynamodb.UntagResourceInput) (*dynamodb.UntagResourceOutput, error) {
+	return &dynamodb.UntagResourceOutput{}, s.changeByARN(ctx, in.ResourceArn, func(t *table) error {
+		t.Tags = maps.Clone(t.Tags)
+		for _, key := range in.TagKeys {
+			delete(t.Tags, key)
+		}
+		return nil
+	})
+}
+
+// ListTagsOfResource lists a table's tags by key; they fit one page.
+func (s *Service) ListTagsOfResource(ctx context.Context, in *dynamodb.ListTagsOfResourceInput) (*dynamodb.ListTagsOfResourceOutput, error) {
+	name, err := arnTable(in.ResourceArn)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.schema(ctx, name)
+	if err == errNoTable {
+		return nil, dynamodb.ResourceNotFoundException("Requested resource not found: ResourcArn: %s not found", in.ResourceArn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &dynamodb.ListTagsOfResourceOutput{Tags: []dynamodb.Tag{}}
+	for _, key := range slices.Sorted(maps.Keys(t.Tags)) {
+		out.Tags = append(out.Tags, dynamodb.Tag{Key: key, Value: t.Tags[key]})
+	}
+	return out, nil
+}
+
+// DescribeContinuousBackups says that there are none.
+func (s *Service) DescribeContinuousBackups(ctx context.Context, in *dynamodb.DescribeContinuousBackupsInput) (*dynamodb.DescribeContinuousBackupsOutput, error) {
+	if _, err := s.schema(ctx, in.TableName); err != nil {
+		if err == errNoTable {
+			return nil, dynamodb.TableNotFoundException("Table not found: %s", tableName(in.TableName))
+		}
+		return nil, err
+	}
+	return &dynamodb.DescribeContinuousBackupsOutput{ContinuousBackupsDescription: &dynamodb.ContinuousBackupsDescription{
+		ContinuousBackupsStatus:        dynamodb.ContinuousBackupsStatusDisabled,
+		PointInTimeRecoveryDescription: &dynamodb.PointInTimeRecoveryDescription{PointInTimeRecoveryStatus: new(dynamodb.PointInTimeRecoveryStatusDisabled)},
+	}}, nil
+}
+
+// increased returns p with the moment of a change noted.
+func (p throughput) to(read, write int64, now time.Time) throughput {
+	q := throughput{Read: read, Write: write, Increased: p.Increased, Decreased: p.Decreased}
+	if read > p.Read || write > p.Write {
+		q.Increased = now
+	}
+	if read < p.Read || write < p.Write {
+		q.Decreased = now
+	}
+	return q
+}

@@ -1,0 +1,56 @@
+package dynamodb
+
+import (
+	"context"
+	"time"
+
+	"fogbank/store"
+)
+
+// trims wake each stream hourly: id (table name, label) → the stream's ID.
+var trims = store.NewTimers[uint64]("dynamodb/trim")
+
+// trim forgets a stream's records older than a day, and a day after its end the stream.
+func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
+	now := s.world.Now()
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok := streams.Get(tx, id)
+		if !ok {
+			return nil
+		}
+		gone := !st.Ended.IsZero() && !st.Ended.Add(retention).After(now)
+		for _, sh := range st.Shards {
+			if gone {
+				records.Drop(tx, st.part(sh.Number))
+			} else if upTo := horizon(tx, st.part(sh.Number), now); upTo > 0 {
+				records.Trim(tx, st.part(sh.Number), upTo)
+			}
+		}
+		if gone {
+			streams.Delete(tx, id)
+			return nil
+		}
+		trims.Set(tx, id, now.Add(time.Hour), st.ID)
+		return nil
+	})
+}
+
+// horizon returns the number of the newest record older than the retention, 0 when there is none kept. Numbers
+// follow commits and so, but for the moments between clock and commit, the time.
+func horizon(tx *store.Tx, part store.Key, now time.Time) uint64 {
+	first, last := records.First(tx, part), records.Last(tx, part)
+	low, high := first-1, last // records up to low are old, those above high are not
+	for low < high {
+		middle := low + (high-low+1)/2
+		e := records.Read(tx, part, middle-1, 1)
+		if len(e) == 0 || now.Sub(e[0].Value.at) < retention {
+			high = middle - 1
+		} else {
+			low = middle
+		}
+	}
+	if low < first {
+		return 0
+	}
+	return low
+}

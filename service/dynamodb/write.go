@@ -1,0 +1,175 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"fogbank/api/dynamodb"
+	"fogbank/service/dynamodb/expr"
+	"fogbank/store"
+	"fogbank/wire/attribute"
+)
+
+type writeKind uint8
+
+const (
+	putItem writeKind = iota
+	updateItem
+	deleteItem
+	checkItem // only the condition
+)
+
+// write is one item to be written, checked against the table t as far as that is possible before reading it.
+type write struct {
+	kind   writeKind
+	t      *schema
+	key    store.Key
+	keys   attribute.Item // the key attributes; for a put the whole item
+	test   expr.Test
+	change expr.Change
+	look   bool // the item as it was is needed for the answer
+	by     *identity
+
+	// Of the last run:
+	old, new attribute.Item // nil where there is none
+	wrote    bool
+}
+
+var (
+	errConditional = dynamodb.ConditionalCheckFailedException("The conditional request failed")
+	errReshaped    = errors.New("dynamodb: the table was changed between the checks and the transaction")
+)
+
+// needsOld reports whether the write must look at the item first.
+func (w *write) needsOld() bool {
+	return w.kind != putItem || w.look || !w.test.Always() || len(w.t.indexes) > 0 || w.t.streaming() || w.t.expires()
+}
+
+// run makes the change, with its index entries and stream record, in tx.
+func (w *write) run(tx *store.Tx, now time.Time) error {
+	w.old, w.new, w.wrote = nil, nil, false
+	if w.needsOld() {
+		w.old, _ = items.Get(tx, w.key)
+	}
+	if !w.test.Holds(w.old) {
+		return errConditional
+	}
+	if err := w.apply(); err != nil {
+		return err
+	}
+	if w.kind == checkItem || w.old == nil && w.new == nil || w.old != nil && w.new != nil && w.old.Equal(w.new) {
+		return nil
+	}
+	w.wrote = true
+	if w.new == nil {
+		items.Delete(tx, w.key)
+	} else {
+		items.Put(tx, w.key, w.new)
+	}
+	w.enter(tx)
+	w.expire(tx)
+	w.emit(tx, now)
+	return nil
+}
+
+// apply computes the new item.
+func (w *write) apply() (err error) {
+	switch w.kind {
+	case putItem:
+		w.new = w.keys
+	case checkItem:
+		w.new = w.old
+	case updateItem:
+		w.new, err = w.updated()
+	}
+	return err
+}
+
+func (w *write) updated() (attribute.Item, error) {
+	from := w.old
+	if from == nil {
+		if w.change.OnlyRemoves() {
+			return nil, nil
+		}
+		from = w.keys
+	}
+	item, err := w.change.Of(from)
+	if err != nil {
+		return nil, err
+	}
+	if item.Size() > maxItem {
+		return nil, validation("Item size to update has exceeded the maximum allowed size")
+	}
+	if err := item.CheckDepth(); err != nil {
+		return nil, err
+	}
+	return item, w.t.checkIndexKeys(item)
+}
+
+// enter keeps the entries of the table's indexes in step with the item.
+func (w *write) enter(tx *store.Tx) {
+	for _, x := range w.t.indexes {
+		var was, is store.Key
+		var had, has bool
+		if w.old != nil {
+			was, had = x.entryKey(w.t, w.old)
+		}
+		if w.new != nil {
+			is, has = x.entryKey(w.t, w.new)
+		}
+		if had && (!has || was != is) {
+			entries.Delete(tx, was)
+		}
+		if has {
+			entries.Put(tx, is, x.project(w.new))
+		}
+	}
+}
+
+// lock returns the name under which writers of the same item take turns.
+func (w *write) lock() string { return "dynamodb/item/" + string(w.key) }
+
+// commit runs the writes in one transaction, all or none. It fails with errReshaped when a table is no longer
+// what the writes were checked against.
+func (s *Service) commit(ctx context.Context, writes []*write) error {
+	var room [2]string
+	locks := room[:0]
+	for _, w := range writes {
+		if w.needsOld() {
+			locks = append(locks, w.lock())
+		}
+	}
+	now := s.world.Now()
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		var checked *schema
+		for _, w := range writes {
+			if w.t == checked {
+				continue
+			}
+			t, err := schemaIn(tx, w.t.Name)
+			if err != nil {
+				return err
+			}
+			if !t.same(w.t) {
+				return errReshaped
+			}
+			checked = w.t
+		}
+		for _, w := range writes {
+			if err := w.run(tx, now); err != nil {
+				return &writeError{w, err}
+			}
+		}
+		return nil
+	}, locks...)
+}
+
+// writeError is what a write met, for answers that name it.
+type writeError struct {
+	write *write
+	err   error
+}
+
+func (e *writeError) Error() string { return e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
