@@ -115,16 +115,29 @@ func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
 	start := e.world.Start()
 	limited, cancel := e.world.WithTimeout(ctx, e.spec.Timeout)
 	defer cancel()
+	go func() {
+		select {
+		case <-e.world.Done():
+			cancel()
+		case <-limited.Done():
+		}
+	}()
 	out, err := e.run(limited, e.spec, in, func(line string) {
 		if e.spec.Log != nil {
 			e.spec.Log(e.world.Now(), line)
 		}
 	})
-	r := e.result(in.ID, out, err, limited.Err() != nil && ctx.Err() == nil)
+	select {
+	case <-e.world.Done():
+		e.Close()
+		return Result{}, ErrClosed
+	default:
+	}
 	if err := ctx.Err(); err != nil {
 		e.Close()
 		return Result{}, err
 	}
+	r := e.result(in.ID, out, err, limited.Err() != nil)
 	r.Duration, r.MemoryMB = e.world.Elapsed(start), 32
 	if !e.warm {
 		r.Init, e.warm = time.Millisecond, true

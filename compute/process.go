@@ -67,7 +67,7 @@ const (
 	modePlain = "plain"
 )
 
-// NewProcess prepares Dir. Call Close to end every environment.
+// NewProcess prepares Dir. Every environment ends with Close, and when the world stops.
 func NewProcess(o ProcessOptions) (*Process, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -88,6 +88,10 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 		return nil, err
 	}
 	p.probe = sync.OnceValue(p.tryIsolation)
+	o.World.Go(func(ctx context.Context) {
+		<-ctx.Done()
+		p.Close()
+	})
 	return p, nil
 }
 

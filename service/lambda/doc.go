@@ -1,0 +1,28 @@
+// Package lambda is AWS Lambda: functions, their invocation, and the mappings that feed them from streams
+// and queues. How functions run is package compute's business.
+//
+// Promises:
+//   - A function is there when CreateFunction has answered: its package is synced before its row is.
+//   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, and
+//     goes to the dead-letter queue or the failure destination after the last.
+//   - A mapping delivers each record of a stream at least once, in order within a shard; its position
+//     survives restarts. A message of a queue is deleted only after the function took it.
+//   - A function's calls are made with its execution role, and so are a mapping's: what the role may not
+//     do does not happen.
+//
+// Tables (Regional unless noted):
+//
+//	lambda/function   name → the function
+//	lambda/policy     name → its resource policy's statements
+//	lambda/async      name → configuration of asynchronous invocation
+//	lambda/mapping    uuid → an event-source mapping
+//	lambda/position   (uuid, shard) → how far a stream was delivered
+//	lambda/known      Global: (account, region, uuid) → nothing; every mapping there is
+//	lambda/package    Global: (package, account, region, name) → nothing; who uses which package
+//
+// Limits are AWS's: 128–10,240 MB, 1–900 s, 4 KB of variables, 50 MB a package and 250 MB unpacked, 6 MB of
+// synchronous and 1 MB of asynchronous payload, 1,000 concurrent invocations, 20 KB of policy, 50 tags, 75 GB
+// of code is not enforced. Log lines waiting to be written: 16,384.
+//
+// Differences from AWS are listed in docs/divergences.d/lambda.md.
+package lambda

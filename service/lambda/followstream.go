@@ -1,0 +1,382 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"fogbank/api/dynamodbstreams"
+	"fogbank/aws"
+	"fogbank/relay"
+	"fogbank/store"
+)
+
+// Cursors in a shard: "" is the mapping's starting position.
+const (
+	cursorAfter = "seq:"  // after this sequence number
+	cursorAt    = "iter:" // an iterator of LATEST, until the first record
+	cursorSince = "since" // from the oldest, but nothing older than the mapping
+	cursorEnd   = "end"   // the shard is done with
+)
+
+const (
+	pagesPerRead  = 16   // of records a filter threw out, before the cursor is stored
+	recordsAPage  = 1000 // GetRecords' limit
+	firstDelay    = 100 * time.Millisecond
+	longestDelay  = time.Minute
+	discoverDelay = time.Second
+)
+
+// streamRecord is a record of a stream in the form functions get it.
+type streamRecord struct {
+	json     []byte
+	sequence string
+	at       time.Time
+}
+
+// followStream follows every shard of the stream, children after their parents, until ctx ends.
+func (r *runner) followStream(ctx context.Context) {
+	tails := map[string]*relay.Tail[streamRecord]{}
+	ended := map[string]bool{}
+	ends := make(chan string, 64)
+	defer func() {
+		for _, t := range tails {
+			t.Stop()
+		}
+	}()
+	first := true
+	for ctx.Err() == nil {
+		shards, err := r.shards(ctx)
+		if err != nil {
+			r.note(ctx, err)
+			r.s.world.Wait(ctx, nil, discoverDelay)
+			continue
+		}
+		listed := map[string]bool{}
+		for i := range shards {
+			listed[shards[i].GetShardId()] = true
+		}
+		for i := range shards {
+			id, parent := shards[i].GetShardId(), shards[i].GetParentShardId()
+			if tails[id] == nil && (!listed[parent] || ended[parent]) {
+				tails[id] = r.tail(id, first && !listed[parent], ends)
+				tails[id].Start(r.s.db, r.s.world, r.s.o.Log)
+			}
+		}
+		first = false
+		select {
+		case id := <-ends:
+			ended[id] = true
+		case <-ctx.Done():
+		}
+	}
+}
+
+// shards lists the stream's shards.
+func (r *runner) shards(ctx context.Context) (list []dynamodbstreams.Shard, err error) {
+	as, err := r.role(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	source := aws.ARN(r.m.Source)
+	ctx = as.in(ctx, source.Account(), source.Region())
+	in := &dynamodbstreams.DescribeStreamInput{StreamArn: r.m.Source}
+	for {
+		out, err := dynamodbstreams.Client{Invoke: r.s.o.Role}.DescribeStream(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, out.StreamDescription.Shards...)
+		if in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId; in.ExclusiveStartShardId == nil {
+			return list, nil
+		}
+	}
+}
+
+// shardReader reads one shard for a tail.
+type shardReader struct {
+	*runner
+	shard   string
+	initial bool // there when the mapping began: its position is the mapping's
+	ends    chan<- string
+	as      *session
+
+	cursor, iterator string // the iterator that goes on after cursor
+	ended            bool
+}
+
+// tail makes the tail of a shard. Its goroutine is the only one that uses the reader.
+func (r *runner) tail(shard string, initial bool, ends chan<- string) *relay.Tail[streamRecord] {
+	h := &shardReader{runner: r, shard: shard, initial: initial, ends: ends}
+	return relay.NewTail(r.account, r.region, relay.TailOptions[streamRecord]{
+		Name: r.m.UUID + "/" + shard, Topic: r.m.Source, Limit: int(r.m.BatchSize),
+		Linger: time.Duration(r.m.WindowSeconds) * time.Second,
+		Read:   h.read, Deliver: h.deliver, Failed: h.failed,
+	})
+}
+
+// read is relay.TailOptions.Read: records that pass the filters, and the cursor after the last one looked at.
+func (h *shardReader) read(ctx context.Context, cursor string, limit int) (out []streamRecord, next string, err error) {
+	if cursor == cursorEnd {
+		h.finish()
+		return nil, cursor, nil
+	}
+	if h.as, err = h.role(ctx, h.as); err == nil {
+		source := aws.ARN(h.m.Source)
+		out, next, err = h.pages(h.as.in(ctx, source.Account(), source.Region()), cursor, limit)
+	}
+	if err != nil && ctx.Err() == nil {
+		h.iterator = ""
+		h.note(ctx, err)
+	}
+	return out, next, err
+}
+
+// finish tells, once, that the shard is done with.
+func (h *shardReader) finish() {
+	if !h.ended {
+		h.ended = true
+		select {
+		case h.ends <- h.shard:
+		case <-h.s.world.Done():
+		}
+	}
+}
+
+// pages reads until the batch is full, the shard has no more for now, or enough was looked at.
+func (h *shardReader) pages(ctx context.Context, cursor string, limit int) (out []streamRecord, next string, err error) {
+	next = cursor
+	iterator, fresh := h.iterator, false
+	if h.cursor != cursor || iterator == "" {
+		if iterator, next, err = h.open(ctx, cursor); err != nil || next != cursor {
+			return nil, next, err
+		}
+		fresh = true
+	}
+	size := 0
+	client := dynamodbstreams.Client{Invoke: h.s.o.Role}
+	for range pagesPerRead {
+		page, err := client.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: new(int32(min(limit-len(out), recordsAPage)))})
+		if err != nil && len(out) == 0 && !fresh && expired(err) {
+			h.iterator = ""
+			return h.pages(ctx, cursor, limit)
+		}
+		if expired(err) && strings.HasPrefix(cursor, cursorAt) {
+			return nil, cursorSince, nil
+		}
+		if err != nil {
+			return nil, cursor, err
+		}
+		for i := range page.Records {
+			rec := h.convert(&page.Records[i])
+			if size+len(rec.json) > maxSyncPayload-eventMargin && len(out) > 0 {
+				h.iterator = ""
+				return out, next, nil
+			}
+			next = cursorAfter + rec.sequence
+			if h.wants(cursor, &page.Records[i], rec) {
+				out, size = append(out, rec), size+len(rec.json)+1
+			}
+		}
+		if page.NextShardIterator == nil {
+			if len(out) == 0 {
+				h.finish()
+				next = cursorEnd
+			}
+			h.iterator = ""
+			return out, next, nil
+		}
+		iterator = *page.NextShardIterator
+		if len(page.Records) == 0 || len(out) >= limit {
+			break
+		}
+	}
+	h.cursor, h.iterator = next, iterator
+	return out, next, nil
+}
+
+// eventMargin is room for what surrounds the records of an event.
+const eventMargin = 1024
+
+func expired(err error) bool { return aws.IsCode(err, "ExpiredIteratorException") }
+
+// wants reports whether a record is for the function.
+func (h *shardReader) wants(cursor string, raw *dynamodbstreams.Record, rec streamRecord) bool {
+	if cursor == cursorSince && rec.at.Before(h.m.Created.Truncate(time.Second)) {
+		return false
+	}
+	return h.matches(rec.json)
+}
+
+// open gets an iterator for a cursor. When next differs from cursor, the position itself is to be stored first.
+func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next string, err error) {
+	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: h.m.Source, ShardId: h.shard, ShardIteratorType: "TRIM_HORIZON"}
+	if at, ok := strings.CutPrefix(cursor, cursorAt); ok {
+		return at, cursor, nil
+	}
+	if after, ok := strings.CutPrefix(cursor, cursorAfter); ok {
+		in.ShardIteratorType, in.SequenceNumber = "AFTER_SEQUENCE_NUMBER", &after
+	}
+	latest := cursor == "" && h.initial && h.m.Start == "LATEST"
+	if latest {
+		in.ShardIteratorType = "LATEST"
+	}
+	client := dynamodbstreams.Client{Invoke: h.s.o.Role}
+	out, err := client.GetShardIterator(ctx, in)
+	if aws.IsCode(err, "TrimmedDataAccessException") {
+		in.ShardIteratorType, in.SequenceNumber = "TRIM_HORIZON", nil
+		out, err = client.GetShardIterator(ctx, in)
+	}
+	if err != nil {
+		return "", cursor, err
+	}
+	if out.ShardIterator == nil {
+		return "", cursorEnd, nil
+	}
+	if latest {
+		return "", cursorAt + *out.ShardIterator, nil
+	}
+	return *out.ShardIterator, cursor, nil
+}
+
+// deliver is relay.TailOptions.Deliver: it invokes the function with the records, and with halves of them
+// while it fails, if the mapping says so.
+func (h *shardReader) deliver(ctx context.Context, records []streamRecord) (int, error) {
+	n, err := h.deliverBatch(ctx, records)
+	h.note(ctx, err)
+	return n, err
+}
+
+func (h *shardReader) deliverBatch(ctx context.Context, records []streamRecord) (int, error) {
+	res, err := h.invoke(ctx, eventOf(records))
+	if err == nil && h.m.Partial {
+		n, failed := firstFailed(res.Payload, len(records), func(i int) string { return records[i].sequence })
+		if !failed {
+			return len(records), nil
+		}
+		err = &unsuccessful{result: res}
+		if n > 0 {
+			return n, err
+		}
+	}
+	if err == nil {
+		return len(records), nil
+	}
+	if _, ok := errors.AsType[*unsuccessful](err); !ok || !h.m.Bisect || len(records) == 1 {
+		return 0, err
+	}
+	half := len(records) / 2
+	n, err := h.deliverBatch(ctx, records[:half])
+	if err != nil {
+		return n, err
+	}
+	n, err = h.deliverBatch(ctx, records[half:])
+	return half + n, err
+}
+
+// failed is relay.TailOptions.Failed: it gives records up that failed too often or are too old.
+func (h *shardReader) failed(ctx context.Context, records []streamRecord, failures int, err error) (skip int, delay time.Duration) {
+	delay = min(firstDelay<<min(failures-1, 20), longestDelay)
+	failure, ok := errors.AsType[*unsuccessful](err)
+	if !ok {
+		return 0, delay
+	}
+	condition := ""
+	if h.m.MaxRetries >= 0 && failures > int(h.m.MaxRetries) {
+		condition = "RetryAttemptsExhausted"
+	}
+	if age := h.s.world.Now().Sub(records[0].at); h.m.MaxAgeSeconds >= 0 && age > time.Duration(h.m.MaxAgeSeconds)*time.Second {
+		condition = "RecordAgeExceeded"
+	}
+	if condition == "" {
+		return 0, delay
+	}
+	skip = len(records)
+	if h.m.Bisect {
+		skip = 1
+	}
+	if h.m.OnFailure != "" {
+		if err := h.giveUp(ctx, records[:skip], condition, failures, failure); err != nil {
+			return 0, delay
+		}
+	}
+	return skip, 0
+}
+
+// giveUp makes the news of records given up durable, on its way to the failure destination.
+func (h *shardReader) giveUp(ctx context.Context, records []streamRecord, condition string, count int, failure *unsuccessful) error {
+	r := h.m.reference(h.account, h.region)
+	ctx = h.tenant(ctx)
+	first, last := &records[0], &records[len(records)-1]
+	body := mustJSON(outcome{Version: "1.0", Timestamp: h.s.world.Now().Format(stampForm), Response: responseTo(failure.result),
+		Request: requestContext{h.s.world.UUID(), string(r.unqualified()), condition, count},
+		Stream: &batchInfo{ShardID: h.shard, Start: first.sequence, End: last.sequence, FirstAt: first.at.Format(stampForm),
+			LastAt: last.at.Format(stampForm), BatchSize: len(records), StreamARN: h.m.Source}})
+	return h.s.db.Update(ctx, func(tx *store.Tx) error {
+		f, err := find(tx, r)
+		if err != nil {
+			return err
+		}
+		h.s.sendings.Add(tx, f.Name, sending{Role: f.Role, Target: h.m.OnFailure, Function: f.Name, Source: r.unqualified(), Body: body})
+		return nil
+	})
+}
+
+// convert writes a record as functions get it.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+func (h *shardReader) convert(in *dynamodbstreams.Record) streamRecord {
+	d := in.Dynamodb
+	out := streamRecord{sequence: d.GetSequenceNumber(), at: d.GetApproximateCreationDateTime()}
+	b := make([]byte, 0, 1024)
+	field := func(name, value string) {
+		b = append(append(append(b, '"'), name...), `":`...)
+		b = append(append(b, quoted(value)...), ',')
+	}
+	b = append(b, '{')
+	field("eventID", in.GetEventID())
+	field("eventName", in.GetEventName())
+	field("eventVersion", "1.1")
+	field("eventSource", "aws:dynamodb")
+	field("awsRegion", in.GetAwsRegion())
+	if in.UserIdentity != nil {
+		b = append(b, `"userIdentity":{`...)
+		field("principalId", in.UserIdentity.GetPrincipalId())
+		b = append(append(b, `"type":`...), quoted(in.UserIdentity.GetType())...)
+		b = append(b, `},`...)
+	}
+	b = append(b, `"dynamodb":{"ApproximateCreationDateTime":`...)
+	b = strconv.AppendInt(b, out.at.Unix(), 10)
+	b = d.Keys.AppendJSON(append(b, `,"Keys":`...))
+	if d.NewImage != nil {
+		b = d.NewImage.AppendJSON(append(b, `,"NewImage":`...))
+	}
+	if d.OldImage != nil {
+		b = d.OldImage.AppendJSON(append(b, `,"OldImage":`...))
+	}
+	b = append(b, ',')
+	field("SequenceNumber", out.sequence)
+	b = strconv.AppendInt(append(b, `"SizeBytes":`...), d.GetSizeBytes(), 10)
+	b = append(append(b, `,"StreamViewType":`...), quoted(d.GetStreamViewType())...)
+	b = append(b, `},"eventSourceARN":`...)
+	b = append(append(b, quoted(h.m.Source)...), '}')
+	out.json = b
+	return out
+}
+
+// eventOf is the event of a batch.
+func eventOf(records []streamRecord) []byte {
+	n := 16
+	for i := range records {
+		n += len(records[i].json) + 1
+	}
+	b := append(make([]byte, 0, n), `{"Records":[`...)
+	for i := range records {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, records[i].json...)
+	}
+	return append(b, "]}"...)
+}

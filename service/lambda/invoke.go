@@ -1,0 +1,213 @@
+package lambda
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"fogbank/api/lambda"
+	"fogbank/aws"
+	"fogbank/compute"
+	"fogbank/store"
+)
+
+// Limits of an invocation's payload, in bytes.
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const (
+	maxSyncPayload  = 6 << 20
+	maxAsyncPayload = 1 << 20
+	maxContext      = 3583 // of the client context, in base64
+	// renewEarly is how long before its credentials end an environment is no longer used: a function runs
+	// for fifteen minutes at most.
+	renewEarly = 16 * time.Minute
+)
+
+// Invoke runs a function, now or later.
+func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
+	r, err := refer(ctx, in.FunctionName, in.GetQualifier())
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.load(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPayload(in); err != nil {
+		return nil, err
+	}
+	inv := compute.Invocation{ID: aws.CallFrom(ctx).RequestID, ARN: string(r.arn()), Payload: in.Payload}
+	if len(inv.Payload) == 0 {
+		inv.Payload = []byte("{}")
+	}
+	if c := in.GetClientContext(); c != "" {
+		b, err := base64.StdEncoding.DecodeString(c)
+		if err != nil || len(c) > maxContext || !json.Valid(b) {
+			return nil, lambda.InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
+		}
+		inv.ClientContext = string(b)
+	}
+	switch in.GetInvocationType() {
+	case lambda.InvocationTypeDryRun:
+		return &lambda.InvokeOutput{StatusCode: new(int32(204))}, nil
+	case lambda.InvocationTypeEvent:
+		if err := s.accept(ctx, r, inv); err != nil {
+			return nil, err
+		}
+		return &lambda.InvokeOutput{StatusCode: new(int32(202))}, nil
+	}
+	res, err := s.run(ctx, r, f, inv)
+	if err != nil {
+		return nil, clientError(err)
+	}
+	out := &lambda.InvokeOutput{StatusCode: new(int32(200)), Payload: res.Payload, ExecutedVersion: new(latest)}
+	if res.Failed {
+		out.FunctionError = new("Unhandled")
+	}
+	if in.GetLogType() == lambda.LogTypeTail {
+		out.LogResult = new(base64.StdEncoding.EncodeToString(res.Tail))
+	}
+	return out, nil
+}
+
+// checkPayload refuses what is too large or no JSON.
+func checkPayload(in *lambda.InvokeInput) error {
+	limit := maxSyncPayload
+	if in.GetInvocationType() == lambda.InvocationTypeEvent {
+		limit = maxAsyncPayload
+	}
+	if len(in.Payload) > limit {
+		return lambda.RequestTooLargeException("Request must be smaller than %d bytes for the InvokeFunction operation", limit)
+	}
+	if len(in.Payload) > 0 && !json.Valid(in.Payload) {
+		return lambda.InvalidRequestContentException("Could not parse request body into json: the payload is not a JSON document")
+	}
+	return nil
+}
+
+// run invokes a function in an environment. The invocation goes on when the client goes away.
+func (s *Service) run(ctx context.Context, r reference, f *function, inv compute.Invocation) (compute.Result, error) {
+	if inv.Trace == "" {
+		inv.Trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", s.world.Now().Unix(), s.world.Hex(12), s.world.Hex(8))
+	}
+	limit := -1
+	if f.Reserved != nil {
+		limit = int(*f.Reserved)
+	}
+	return s.o.Pool.Invoke(context.WithoutCancel(ctx), &compute.Job{
+		Function: r.poolName(), Revision: f.Environment, Limit: limit, Invocation: inv,
+		Spec: func(ctx context.Context) (compute.Spec, error) { return s.spec(ctx, r, f) },
+	})
+}
+
+// clientError is what the caller of a synchronous invocation learns of a failure that is not the function's.
+func clientError(err error) error {
+	if _, ok := errors.AsType[compute.Throttled](err); ok {
+		return lambda.TooManyRequestsException("Rate Exceeded.")
+	}
+	return err
+}
+
+// errRole is that the execution role cannot be assumed when the function is to run.
+var errRole = lambda.AccessDeniedException("The role defined for the function cannot be assumed by Lambda.")
+
+// session is a set of a role's credentials and who uses them.
+type session struct {
+	principal aws.Principal
+	keys      compute.Credentials
+	expires   time.Time
+}
+
+// enact takes an execution role for a function.
+func (s *Service) enact(ctx context.Context, role, name string) (*session, error) {
+	out, err := s.assume(ctx, role, name)
+	if e, ok := errors.AsType[*aws.Error](err); ok && e.Status < 500 {
+		return nil, errRole
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, u := out.Credentials, out.AssumedRoleUser
+	return &session{
+		principal: aws.Principal{Kind: aws.AssumedRole, Account: aws.ARN(role).Account(), ARN: aws.ARN(u.Arn),
+			Role: aws.ARN(role), UserID: u.AssumedRoleId, Key: c.AccessKeyId},
+		keys:    compute.Credentials{KeyID: c.AccessKeyId, Secret: c.SecretAccessKey, Token: c.SessionToken},
+		expires: c.Expiration,
+	}, nil
+}
+
+// in is ctx for a call in process as the session, in a tenant.
+func (s *session) in(ctx context.Context, account, region string) context.Context {
+	return aws.WithCall(ctx, &aws.Call{Principal: s.principal, Account: account, Region: region})
+}
+
+// spec says how to start an environment of a function.
+func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.Spec, error) {
+	as, err := s.enact(ctx, f.Role, f.Name)
+	if err != nil {
+		return compute.Spec{}, err
+	}
+	to := &stream{
+		call:  aws.Call{Principal: as.principal, Account: r.account, Region: r.region},
+		group: f.logGroup(),
+		name:  s.world.Now().Format("2006/01/02") + "/[" + latest + "]" + s.world.Hex(16),
+	}
+	return compute.Spec{
+		Function: r.unqualified(), Name: f.Name, Version: latest, Runtime: f.Runtime, Handler: f.Handler,
+		Code: f.Package, MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
+		Variables: f.Variables, Region: r.region, Endpoint: s.o.Endpoint,
+		Credentials: as.keys, Expires: as.expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
+		Log: func(at time.Time, text string) { s.journal.write(to, at, text) },
+	}, nil
+}
+
+// PutFunctionConcurrency reserves concurrency for a function, which is also its limit.
+func (s *Service) PutFunctionConcurrency(ctx context.Context, in *lambda.PutFunctionConcurrencyInput) (*lambda.PutFunctionConcurrencyOutput, error) {
+	r, err := refer(ctx, in.FunctionName, "")
+	if err != nil {
+		return nil, err
+	}
+	n := in.ReservedConcurrentExecutions
+	if n > compute.DefaultMax-100 {
+		return nil, lambda.InvalidParameterValueException("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].")
+	}
+	_, err = s.change(ctx, r, nil, func(_ *store.Tx, f *function) error {
+		f.Reserved = &n
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &lambda.PutFunctionConcurrencyOutput{ReservedConcurrentExecutions: &n}, nil
+}
+
+// GetFunctionConcurrency tells what is reserved for a function.
+func (s *Service) GetFunctionConcurrency(ctx context.Context, in *lambda.GetFunctionConcurrencyInput) (*lambda.GetFunctionConcurrencyOutput, error) {
+	r, err := refer(ctx, in.FunctionName, "")
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.load(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &lambda.GetFunctionConcurrencyOutput{ReservedConcurrentExecutions: f.Reserved}, nil
+}
+
+// DeleteFunctionConcurrency gives the reservation back.
+func (s *Service) DeleteFunctionConcurrency(ctx context.Context, in *lambda.DeleteFunctionConcurrencyInput) (*lambda.DeleteFunctionConcurrencyOutput, error) {
+	r, err := refer(ctx, in.FunctionName, "")
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.change(ctx, r, nil, func(_ *store.Tx, f *function) error {
+		f.Reserved = nil
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &lambda.DeleteFunctionConcurrencyOutput{}, nil
+}

@@ -1,0 +1,189 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"fogbank/aws"
+	"fogbank/compute"
+	"fogbank/pattern"
+	"fogbank/store"
+)
+
+// runner is a mapping at work.
+type runner struct {
+	s       *Service
+	m       mapping
+	account string
+	region  string
+	filters []*pattern.Pattern
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+// superviseMappings keeps a runner for every enabled mapping, and none else, until the world stops.
+func (s *Service) superviseMappings(ctx context.Context) {
+	watch := s.db.Watch(mappingsTopic)
+	defer watch.Close()
+	running := map[store.Key]*runner{}
+	for ctx.Err() == nil {
+		changed := watch.Changed()
+		wanted, err := s.enabledMappings(ctx)
+		if err != nil {
+			s.world.Wait(ctx, changed, time.Second)
+			continue
+		}
+		for key, r := range running {
+			if w := wanted[key]; w == nil || w.m.Revision != r.m.Revision {
+				r.stop()
+			}
+		}
+		for key, w := range wanted {
+			if r := running[key]; r == nil {
+				w.start(ctx, nil)
+			} else if r.m.Revision != w.m.Revision {
+				w.start(ctx, r.done)
+			} else {
+				wanted[key] = r
+			}
+		}
+		running = wanted
+		s.world.Wait(ctx, changed, 1000*time.Hour)
+	}
+}
+
+// enabledMappings reads the mappings of all tenants that are to run.
+func (s *Service) enabledMappings(ctx context.Context) (map[store.Key]*runner, error) {
+	wanted := map[store.Key]*runner{}
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		clear(wanted)
+		for key := range known.Keys(tx, store.Range{}) {
+			r := &runner{s: s}
+			var uuid string
+			if err := key.Parse(&r.account, &r.region, &uuid); err != nil {
+				return err
+			}
+			m, ok := mappings.Get(tx.In(r.account, r.region), store.K(uuid))
+			if !ok || !m.Enabled {
+				continue
+			}
+			r.m = m
+			wanted[key] = r
+		}
+		return nil
+	})
+	return wanted, err
+}
+
+// start runs the mapping once before, the end of its earlier form, has come.
+func (r *runner) start(ctx context.Context, before <-chan struct{}) {
+	ctx, r.stop = context.WithCancel(ctx)
+	r.done = make(chan struct{})
+	r.s.world.Go(func(context.Context) {
+		defer close(r.done)
+		if before != nil {
+			<-before
+		}
+		for _, f := range r.m.Filters {
+			if p, err := pattern.Parse(pattern.Filter, []byte(f)); err == nil {
+				r.filters = append(r.filters, p)
+			}
+		}
+		if r.m.isQueue() {
+			r.pollQueue(ctx)
+		} else {
+			r.followStream(ctx)
+		}
+	})
+}
+
+// matches reports whether a record passes the mapping's filters.
+func (r *runner) matches(record []byte) bool {
+	if len(r.filters) == 0 {
+		return true
+	}
+	ev, err := pattern.Flatten(record)
+	if err != nil {
+		return false
+	}
+	for _, p := range r.filters {
+		if p.MatchEvent(ev) {
+			return true
+		}
+	}
+	return false
+}
+
+// role takes the function's role, or keeps the one there is while it is good.
+func (r *runner) role(ctx context.Context, have *session) (*session, error) {
+	if have != nil && r.s.world.Now().Before(have.expires.Add(-time.Minute)) {
+		return have, nil
+	}
+	ctx = r.tenant(ctx)
+	f, err := r.s.load(ctx, r.m.reference(r.account, r.region))
+	if err != nil {
+		return nil, err
+	}
+	return r.s.enact(ctx, f.Role, f.Name)
+}
+
+// tenant is ctx with a call in the mapping's account and region.
+func (r *runner) tenant(ctx context.Context) context.Context {
+	return aws.WithCall(ctx, &aws.Call{Account: r.account, Region: r.region})
+}
+
+// invoke gives an event to the function. A failure of the function is *unsuccessful.
+func (r *runner) invoke(ctx context.Context, payload []byte) (compute.Result, error) {
+	ctx = r.tenant(ctx)
+	ref := r.m.reference(r.account, r.region)
+	f, err := r.s.load(ctx, ref)
+	if err != nil {
+		return compute.Result{}, err
+	}
+	res, err := r.s.run(ctx, ref, f, compute.Invocation{ID: r.s.world.UUID(), ARN: string(ref.arn()), Payload: payload})
+	if err != nil {
+		return res, err
+	}
+	if res.Failed {
+		return res, &unsuccessful{result: res, f: f}
+	}
+	return res, nil
+}
+
+// problem is LastProcessingResult for an error.
+func problem(err error) string {
+	if err == nil {
+		return resultOK
+	}
+	if _, ok := errors.AsType[*unsuccessful](err); ok {
+		return "PROBLEM: Function call failed"
+	}
+	if _, ok := errors.AsType[compute.Throttled](err); ok {
+		return "PROBLEM: Function call was throttled"
+	}
+	e := aws.AsError(err)
+	return "PROBLEM: " + e.Code + ": " + e.Message
+}
+
+// note stores what became of the last batch, if that is news. Losing it costs nothing: the next batch
+// tells again.
+func (r *runner) note(ctx context.Context, err error) {
+	ctx = r.tenant(context.WithoutCancel(ctx))
+	result, at := problem(err), store.K(r.m.UUID)
+	news := false
+	r.s.db.View(ctx, func(tx *store.Tx) error {
+		have, _ := results.Get(tx, at)
+		news = have != result
+		return nil
+	})
+	if !news {
+		return
+	}
+	r.s.db.UpdateSoon(ctx, func(tx *store.Tx) error {
+		if mappings.Has(tx, at) {
+			results.Put(tx, at, result)
+		}
+		return nil
+	})
+}

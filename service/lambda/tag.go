@@ -1,0 +1,77 @@
+package lambda
+
+import (
+	"context"
+	"maps"
+
+	"fogbank/api/lambda"
+	"fogbank/aws"
+	"fogbank/store"
+)
+
+// TagResource adds tags to a function or an event-source mapping, replacing those of the same key.
+func (s *Service) TagResource(ctx context.Context, in *lambda.TagResourceInput) (*lambda.TagResourceOutput, error) {
+	err := s.retag(ctx, in.Resource, func(tags map[string]string) error {
+		maps.Copy(tags, in.Tags)
+		if len(tags) > maxTags {
+			return lambda.InvalidParameterValueException("Tags limit exceeded. Maximum number of tags allowed: %d", maxTags)
+		}
+		return nil
+	})
+	return &lambda.TagResourceOutput{}, err
+}
+
+// UntagResource removes tags.
+func (s *Service) UntagResource(ctx context.Context, in *lambda.UntagResourceInput) (*lambda.UntagResourceOutput, error) {
+	err := s.retag(ctx, in.Resource, func(tags map[string]string) error {
+		for _, k := range in.TagKeys {
+			delete(tags, k)
+		}
+		return nil
+	})
+	return &lambda.UntagResourceOutput{}, err
+}
+
+// retag changes a function's tags.
+func (s *Service) retag(ctx context.Context, resource string, change func(map[string]string) error) error {
+	r, err := tagged(ctx, resource)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, r, nil, func(_ *store.Tx, f *function) error {
+		if f.Tags == nil {
+			f.Tags = map[string]string{}
+		}
+		return change(f.Tags)
+	})
+	return err
+}
+
+// tagged is the function whose tags a request is about.
+func tagged(ctx context.Context, resource string) (reference, error) {
+	if aws.ARN(resource).Service() != "lambda" {
+		return reference{}, lambda.InvalidParameterValueException("Invalid resource ARN: %s", resource)
+	}
+	r, err := refer(ctx, resource, "")
+	if err == nil && r.qualifier != "" {
+		err = lambda.InvalidParameterValueException("Tags on function aliases and versions are not supported. Please specify a function ARN.")
+	}
+	return r, err
+}
+
+// ListTags returns a function's tags.
+func (s *Service) ListTags(ctx context.Context, in *lambda.ListTagsInput) (*lambda.ListTagsOutput, error) {
+	r, err := tagged(ctx, in.Resource)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.load(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	tags := f.Tags
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	return &lambda.ListTagsOutput{Tags: tags}, nil
+}
