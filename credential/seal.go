@@ -3,8 +3,6 @@ package credential
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
@@ -31,18 +29,18 @@ var ErrToken = errors.New("credential: the session token is not valid")
 // ErrTooLarge is the error of Seal for a session whose policies and tags do not fit a token.
 var ErrTooLarge = errors.New("credential: the session does not fit a token")
 
+// secretSize is how many bytes of chance are in a secret access key of 40 letters.
+const secretSize = 30
+
 // Sealer seals and opens session tokens under one key. It is safe for concurrent use.
-type Sealer struct {
-	aead   cipher.AEAD
-	secret []byte // derives secret access keys
-}
+type Sealer struct{ aead cipher.AEAD }
 
 // NewSealer returns the sealer of a key of KeySize random bytes.
 func NewSealer(key []byte) (*Sealer, error) {
 	if len(key) != KeySize {
 		return nil, errors.New("credential: a sealing key has " + strconv.Itoa(KeySize) + " bytes")
 	}
-	block, err := aes.NewCipher(derive(key, "session token"))
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
@@ -50,44 +48,29 @@ func NewSealer(key []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sealer{aead: aead, secret: derive(key, "secret access key")}, nil
-}
-
-// derive returns 32 bytes that follow from key and a purpose and tell nothing of either.
-func derive(key []byte, purpose ...string) []byte {
-	m := hmac.New(sha256.New, key)
-	for _, p := range purpose {
-		io.WriteString(m, p)
-		m.Write([]byte{0})
-	}
-	return m.Sum(nil)
+	return &Sealer{aead}, nil
 }
 
 var base32Key = base32.StdEncoding
 
-// tokenPrefix marks the format; base64 of the nonce and the sealed session follows.
+// tokenPrefix marks the format; base64 of the nonce and what is sealed follows: the secret, then the session.
 const tokenPrefix = "Fog1"
 
-// Seal issues temporary credentials for a session. Chance is read for the key
-// id and the nonce, 17 bytes.
+// Seal issues temporary credentials for a session. Chance is read for the key id, the nonce and
+// the secret, 47 bytes.
 func (s *Sealer) Seal(chance io.Reader, session *Session) (Temporary, error) {
-	var fresh [17]byte
+	var fresh [5 + 12 + secretSize]byte
 	if _, err := io.ReadFull(chance, fresh[:]); err != nil {
 		return Temporary{}, err
 	}
 	id := temporaryKeyID(session.Account, fresh[:5])
-	nonce := fresh[5:]
-	raw := s.aead.Seal(slices.Clone(nonce), nonce, session.append(nil), []byte(id))
+	nonce, secret := fresh[5:17], fresh[17:]
+	raw := s.aead.Seal(slices.Clone(nonce), nonce, session.append(slices.Clone(secret)), []byte(id))
 	token := tokenPrefix + base64.StdEncoding.EncodeToString(raw)
 	if len(token) > MaxToken {
 		return Temporary{}, ErrTooLarge
 	}
-	return Temporary{AccessKeyID: id, SecretAccessKey: s.secretOf(id, nonce), SessionToken: token, Expires: session.Expires}, nil
-}
-
-// secretOf returns the 40-character secret access key of a token.
-func (s *Sealer) secretOf(keyID string, nonce []byte) string {
-	return base64.StdEncoding.EncodeToString(derive(s.secret, keyID, string(nonce))[:30])
+	return Temporary{AccessKeyID: id, SecretAccessKey: base64.StdEncoding.EncodeToString(secret), SessionToken: token, Expires: session.Expires}, nil
 }
 
 // Open returns the session a token was sealed for and the secret access key that goes with it.
@@ -102,14 +85,14 @@ func (s *Sealer) Open(keyID, token string) (session Session, secret string, err 
 		return Session{}, "", ErrToken
 	}
 	nonce, sealed := raw[:s.aead.NonceSize()], raw[s.aead.NonceSize():]
-	plain, err := s.aead.Open(nil, nonce, sealed, []byte(keyID))
-	if err != nil {
+	plain, err := s.aead.Open(sealed[:0], nonce, sealed, []byte(keyID))
+	if err != nil || len(plain) < secretSize {
 		return Session{}, "", ErrToken
 	}
-	if session, err = parseSession(plain); err != nil {
+	if session, err = parseSession(plain[secretSize:]); err != nil {
 		return Session{}, "", ErrToken
 	}
-	return session, s.secretOf(keyID, nonce), nil
+	return session, base64.StdEncoding.EncodeToString(plain[:secretSize]), nil
 }
 
 // temporaryKeyID returns ASIA and 16 letters that encode the account and five random bytes.
@@ -138,12 +121,13 @@ func AccountOf(keyID string) (string, bool) {
 // format is the first byte of a sealed session.
 const format = 1
 
-// append writes the session: numbers as varints, texts with their length before them.
+// append appends the session: numbers as varints, texts with their length before them.
 func (x *Session) append(b []byte) []byte {
-	b = append(b, format, byte(x.Kind), 0)
+	chained := byte(0)
 	if x.Chained {
-		b[len(b)-1] = 1
+		chained = 1
 	}
+	b = append(b, format, byte(x.Kind), chained)
 	b = binary.AppendUvarint(b, uint64(x.Issued.Unix()))
 	b = binary.AppendUvarint(b, uint64(x.Expires.Unix()))
 	b = texts(b, x.Account, x.ID, x.Name, x.Policy)

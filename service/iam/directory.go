@@ -24,9 +24,10 @@ var sealKey = store.K("session")
 // holder is what a request's principal needs of a user or role, computed once per change.
 type holder struct {
 	entity
-	arn   aws.ARN
-	tags  map[string]string
-	trust *policy.Document // of a role
+	arn      aws.ARN
+	tags     map[string]string
+	trust    *policy.Document // of a role
+	sessions string           // of a role: what its sessions' ARNs begin with
 }
 
 // What requests need, kept until the rows change, so that a request reads and parses nothing twice.
@@ -84,6 +85,7 @@ func newHolder(_ store.Key, e entity) (*holder, error) {
 	}
 	var err error
 	if e.Kind == roleKind {
+		h.sessions = "arn:aws:sts::" + e.Account + ":assumed-role/" + e.Name + "/"
 		h.trust, err = parseNamed(string(h.arn), e.Trust)
 	}
 	return h, err
@@ -184,59 +186,56 @@ func (s *Service) temporary(tx *store.Tx, keyID, token string) (c credential.Cre
 	}
 	c = credential.Credential{Secret: secret, Token: token, Expires: x.Expires, Active: true}
 	tx = tx.In(x.Account, "")
-	if x.ID == x.Account {
-		c.Principal = rootOf(x.Account, keyID)
-	} else {
-		h, found, err := byID.Get(tx, store.K(x.ID))
-		if !found || err != nil {
+	h := &holder{arn: rootARN(x.Account)}
+	if x.ID != x.Account {
+		if h, ok, err = byID.Get(tx, store.K(x.ID)); !ok || err != nil {
 			return c, false, err
 		}
+	}
+	switch {
+	case x.Kind == aws.AssumedRole:
+		c.Principal = h.session(keyID, &x)
+	case x.Kind == aws.FederatedUser:
+		c.Principal = h.federated(keyID, &x)
+	case x.ID == x.Account:
+		c.Principal = rootOf(x.Account, keyID)
+	default:
 		c.Principal = h.principal(keyID)
 	}
-	switch x.Kind {
-	case aws.AssumedRole:
-		asRole(&c.Principal, &x)
-	case aws.FederatedUser:
-		asFederated(&c.Principal, &x)
-	}
 	if x.Policy != "" || len(x.PolicyARNs) > 0 {
-		c.Principal.SessionPolicies, err = s.sessionPolicies(tx, &x)
+		c.Principal.SessionPolicies = s.sessionPolicies(tx, &x)
 	}
-	return c, err == nil, err
+	return c, true, nil
 }
 
-// asRole turns the role into its session.
-func asRole(p *aws.Principal, x *credential.Session) {
-	p.Kind, p.Role = aws.AssumedRole, p.ARN
-	p.ARN = aws.ARN("arn:aws:sts::" + x.Account + ":assumed-role/" + p.Role.Name() + "/" + x.Name)
-	p.UserID = x.ID + ":" + x.Name
-	if len(x.Tags) == 0 {
-		return
+// session is a session of the holder, a role. Session tags come before the role's own.
+func (h *holder) session(keyID string, x *credential.Session) aws.Principal {
+	p := aws.Principal{Kind: aws.AssumedRole, Account: x.Account, ARN: aws.ARN(h.sessions + x.Name), Role: h.arn,
+		UserID: x.ID + ":" + x.Name, Key: keyID, Tags: h.tags}
+	if len(x.Tags) > 0 {
+		p.Tags = make(map[string]string, len(h.tags)+len(x.Tags))
+		for k, v := range h.tags {
+			p.Tags[strings.ToLower(k)] = v // keys ignore case
+		}
+		for k, v := range x.Tags {
+			p.Tags[strings.ToLower(k)] = v
+		}
 	}
-	tags := make(map[string]string, len(p.Tags)+len(x.Tags))
-	for k, v := range p.Tags {
-		tags[strings.ToLower(k)] = v
-	}
-	for k, v := range x.Tags {
-		tags[strings.ToLower(k)] = v // session tags come before the role's; keys ignore case
-	}
-	p.Tags = tags
+	return p
 }
 
-// asFederated turns the user or root who asked for a federation token into the federated user. Role
-// keeps who that was: resource policies that name him grant to the session as far as its policies allow.
-func asFederated(p *aws.Principal, x *credential.Session) {
-	p.Kind, p.Role = aws.FederatedUser, p.ARN
-	p.ARN = aws.ARN("arn:aws:sts::" + x.Account + ":federated-user/" + x.Name)
-	p.UserID = x.Account + ":" + x.Name
-	p.Tags = x.Tags
+// federated is a federated user the holder, a user or root, asked a token for. Role keeps the holder:
+// resource policies that name him grant to the session as far as its policies allow.
+func (h *holder) federated(keyID string, x *credential.Session) aws.Principal {
+	return aws.Principal{Kind: aws.FederatedUser, Account: x.Account, ARN: aws.ARN("arn:aws:sts::" + x.Account + ":federated-user/" + x.Name),
+		Role: h.arn, UserID: x.Account + ":" + x.Name, Key: keyID, Tags: x.Tags}
 }
 
 // nothing is a policy that allows nothing; it stands for a session policy deleted since.
 const nothing = `{"Version":"2012-10-17","Statement":[]}`
 
 // sessionPolicies returns the texts of the policies a session is narrowed by.
-func (s *Service) sessionPolicies(tx *store.Tx, x *credential.Session) ([]string, error) {
+func (s *Service) sessionPolicies(tx *store.Tx, x *credential.Session) []string {
 	texts := make([]string, 0, 1+len(x.PolicyARNs))
 	if x.Policy != "" {
 		texts = append(texts, x.Policy)
@@ -252,7 +251,7 @@ func (s *Service) sessionPolicies(tx *store.Tx, x *credential.Session) ([]string
 		}
 		texts = append(texts, text)
 	}
-	return texts, nil
+	return texts
 }
 
 // Identity returns the policies of a user, a role session or a federated user, and the boundary. Who is
