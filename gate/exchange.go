@@ -202,7 +202,7 @@ func (x *exchange) checkScope() *rejection {
 	if len(s.token) > maxTokenBytes {
 		return reject(unknownKey, invalidToken)
 	}
-	if rej := s.checkTime(x.record.At); rej != nil {
+	if rej := s.checkTime(x.gate.world.Wall()); rej != nil {
 		return rej
 	}
 	return s.checkHeaders(x.r)

@@ -46,6 +46,9 @@ func (w *World) Now() time.Time {
 	return time.Now().Add(time.Duration(w.offset.Load())).UTC()
 }
 
+// Wall returns the time in UTC as the machine has it, not moved by Travel: for judging the clocks of others.
+func (w *World) Wall() time.Time { return time.Now().UTC() }
+
 // Start returns a moment for Elapsed, unaffected by Travel.
 func (w *World) Start() time.Time { return time.Now() }
 
