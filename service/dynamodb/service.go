@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"context"
-	"log/slog"
 
 	"fogbank/api/dynamodb"
 	"fogbank/store"
@@ -23,7 +22,7 @@ func New(db *store.DB, w *world.World) *Service { return &Service{db: db, world:
 
 // Start begins the background work: expiry of items, trimming of streams, filling of new indexes, removal
 // of what deleted tables held.
-func (s *Service) Start(*slog.Logger) {
+func (s *Service) Start() {
 	expiries.Run(s.db, s.sweep)
 	trims.Run(s.db, s.trim)
 	fills.Run(s.db, s.fill)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fogbank/api/dynamodb"
@@ -16,6 +17,9 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 	call := aws.CallFrom(ctx)
 	now := s.world.Now()
 	name := tableName(in.TableName)
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	t := table{ID: s.world.Uint64(), Version: 1, Name: name, UUID: s.world.UUID(), Created: now,
 		ARN:        aws.MakeARN("dynamodb", call.Region, call.Account, "table/"+name),
 		Attributes: in.AttributeDefinitions, Keys: in.KeySchema, Protected: deref(in.DeletionProtectionEnabled), Class: deref(in.TableClass)}
@@ -46,6 +50,26 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 		return nil, err
 	}
 	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, estimate{})}, nil
+}
+
+// checkName refuses what is no name for a table. The model allows ARNs where names are meant, so it does not tell.
+func checkName(name string) error {
+	problem := ""
+	switch {
+	case len(name) < 3:
+		problem = "Member must have length greater than or equal to 3"
+	case len(name) > 255:
+		problem = "Member must have length less than or equal to 255"
+	case strings.ContainsFunc(name, notInName):
+		problem = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+	default:
+		return nil
+	}
+	return validation("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: %s", name, problem)
+}
+
+func notInName(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-')
 }
 
 // DescribeTable describes the table; its counts are exact for small tables and estimated for large ones.
