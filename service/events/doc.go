@@ -1,0 +1,25 @@
+// Package events implements Amazon EventBridge: buses, rules and the targets
+// events are routed to.
+//
+// Promises. PutEvents commits, in one transaction, one pending delivery for every target of every
+// enabled rule that matches an event; a relay carries each at least once, with the target's
+// retry policy, and hands what cannot be delivered to the target's dead-letter queue with AWS's
+// attributes. What has none is logged. An event for another bus is matched there in the
+// same way, at most five buses on.
+//
+// All rules of a bus are compiled into one pattern.Set, derived from their rows.
+//
+// Tables, by account and region:
+//
+//	events/bus      name             → bus; the default bus has a row once something about it was set
+//	events/rule     bus, name        → rule
+//	events/target   bus, rule, id    → target
+//	events/event    event, bus       → event, when too many deliveries share a big one
+//	events/pending  event, bus, rule, target → nothing: who still needs that event
+//
+// Limits: 10 entries and 1 MiB in a PutEvents, 100 buses, 20,000 rules of a bus (AWS: 300, adjustable), 5 targets of a
+// rule, 50 tags, 4,096 characters of pattern, 100 rows in a page.
+//
+// Not written, and refused by name: schedules, archives and replays, API destinations, endpoints, partner sources,
+// encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs and buses.
+package events
