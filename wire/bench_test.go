@@ -114,12 +114,48 @@ func BenchmarkEncodeGetItem(b *testing.B) {
 	})
 }
 
-func BenchmarkPaths(b *testing.B) {
-	x := wire.NewIndex(sqs.API, dynamodb.API)
+func BenchmarkIndex(b *testing.B) {
+	b.Run("target", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, ok := index.Target("DynamoDB_20120810.GetItem"); !ok {
+				b.Fatal("no such target")
+			}
+		}
+	})
+	b.Run("path", func(b *testing.B) {
+		r := httptest.NewRequest("POST", "/2015-03-31/functions/orders/invocations", nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, ok := index.Path("lambda", r); !ok {
+				b.Fatal("no such path")
+			}
+		}
+	})
+}
+
+func BenchmarkDecodeQuery(b *testing.B) {
+	op := sqs.API.Operation("SendMessage")
+	r := httptest.NewRequest("POST", "/", nil)
+	body := []byte("Action=SendMessage&Version=2012-11-05&QueueUrl=http%3A%2F%2F127.0.0.1%2F1%2Fq&MessageBody=" + strings.Repeat("an+order+of+some+size%2C+", 44) +
+		"&MessageAttribute.1.Name=kind&MessageAttribute.1.Value.DataType=String&MessageAttribute.1.Value.StringValue=order")
+	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, ok := x.Target("DynamoDB_20120810.GetItem"); !ok {
-			b.Fatal("no such target")
+		if _, err := wire.Decode(op, wire.Query, r, body, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeInvoke(b *testing.B) {
+	op := lambdaAPI.Operation("Invoke")
+	r := httptest.NewRequest("POST", "/2015-03-31/functions/orders/invocations", nil)
+	labels := map[string]string{"FunctionName": "orders"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := wire.Decode(op, wire.RESTJSON, r, []byte(`{"order":1}`), labels); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"sort"
 	"strconv"
@@ -47,12 +46,12 @@ func (f form) parse(s string) (form, error) {
 			continue
 		}
 		rawKey, rawValue, _ := strings.Cut(part, "=")
-		key, err := url.QueryUnescape(rawKey)
-		if err != nil {
+		key, ok := unescapeForm(rawKey)
+		if !ok {
 			return nil, badInput("A parameter's name is not properly encoded")
 		}
-		value, err := url.QueryUnescape(rawValue)
-		if err != nil {
+		value, ok := unescapeForm(rawValue)
+		if !ok {
 			return nil, badInput("A parameter's value is not properly encoded")
 		}
 		if !utf8.ValidString(key) || !utf8.ValidString(value) {
@@ -61,6 +60,33 @@ func (f form) parse(s string) (form, error) {
 		f = append(f, pair{key, value})
 	}
 	return f, nil
+}
+
+// unescapeForm resolves the plus signs and percent escapes of a form.
+func unescapeForm(s string) (string, bool) {
+	if strings.IndexByte(s, '+') < 0 && strings.IndexByte(s, '%') < 0 {
+		return s, true
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '+':
+			b = append(b, ' ')
+		case '%':
+			if len(s) < i+3 {
+				return "", false
+			}
+			high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
+			if high < 0 || low < 0 {
+				return "", false
+			}
+			b = append(b, byte(high<<4|low))
+			i += 2
+		default:
+			b = append(b, c)
+		}
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b)), true // b is ours alone
 }
 
 // get finds the parameter called key.
