@@ -159,4 +159,14 @@ func TestSessions(t *testing.T) {
 	if code(err) != "AccessDeniedException" || !strings.Contains(err.Error(), "is not authorized to perform: dynamodb:ListTables") {
 		t.Errorf("a denied action: got %v", err)
 	}
+	// Sixteen minutes later the session of fifteen is over.
+	if err := s.Command(ctx, "travel", "16m"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = dynamodb.NewFromConfig(asRole).ListTables(ctx, nil); code(err) != "ExpiredTokenException" {
+		t.Errorf("an expired session: got %v", err)
+	}
+	if _, err = sts.NewFromConfig(asRole).GetCallerIdentity(ctx, nil); code(err) != "ExpiredToken" {
+		t.Errorf("an expired session: got %v", err)
+	}
 }

@@ -5,6 +5,8 @@
 set -euo pipefail
 say() { printf '\n== %s\n' "$*"; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
+# Version 1 of the aws command does not heed AWS_ENDPOINT_URL for sqs, only --endpoint-url.
+aws() { command aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"; }
 region=${AWS_REGION:-us-east-1}
 account=$(aws sts get-caller-identity --query Account --output text)
 work=$PWD

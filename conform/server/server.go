@@ -127,6 +127,19 @@ func (s *Server) Stop() {
 	s.log.Close()
 }
 
+// Command runs one of the commands that talk to the running server, such as "travel 1h".
+func (s *Server) Command(ctx context.Context, name string, args ...string) error {
+	bin, err := Binary()
+	if err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, bin, append([]string{name, "-data", s.Data}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
 // Log returns what the server wrote so far.
 func (s *Server) Log() string {
 	b, _ := os.ReadFile(s.log.Name())

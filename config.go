@@ -1,0 +1,162 @@
+package fogbank
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"fogbank/compute"
+	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// The defaults every client's examples assume.
+const (
+	DefaultRegion  = "us-east-1"
+	DefaultAccount = "000000000000"
+	DefaultListen  = "127.0.0.1:4566"
+)
+
+// Config is all there is to configure. Its zero value runs: in memory, on
+// loopback. Every field with a help tag is a flag of "fogbank up" (DataDir:
+// -data-dir, or the name tag) and an environment variable (FOGBANK_DATA_DIR).
+type Config struct {
+	Data        string `name:"data" help:"directory for everything that must survive; empty: in memory"`
+	Listen      string `help:"address to serve, host:port (default 127.0.0.1:4566)"`
+	Region      string `help:"region of calls that name none (default us-east-1)"`
+	Account     string `help:"account of the root key test/test (default 000000000000)"`
+	RootKeyFile string `help:"file with the root access key, \"ID SECRET\" on one line; replaces test/test for good"`
+	TLSCert     string `help:"PEM certificate chain: serve HTTPS"`
+	TLSKey      string `help:"PEM key of the certificate"`
+	InitDir     string `help:"directory whose ready.d scripts run once the server is ready"`
+	LogLevel    string `help:"debug, info, warn or error (default info)"`
+
+	// For embedding and tests.
+	FS        vfs.FS         // the file system the store's directory is in; nil: the machine's
+	World     *world.World   // time and chance; nil: the real ones
+	Functions compute.Runner // runs functions; nil: processes of this machine
+	Log       *slog.Logger   // nil: nothing is logged
+}
+
+// Flags defines a flag for each setting, whose default comes from the environment.
+func (c *Config) Flags(f *flag.FlagSet, getenv func(string) string) {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		help, ok := field.Tag.Lookup("help")
+		if !ok {
+			continue
+		}
+		name := field.Tag.Get("name")
+		if name == "" {
+			name = dashed(field.Name)
+		}
+		env := "FOGBANK_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		f.StringVar(v.Field(i).Addr().Interface().(*string), name, getenv(env), help+" ["+env+"]")
+	}
+}
+
+// dashed turns RootKeyFile into root-key-file and TLSCert into tls-cert.
+func dashed(name string) string {
+	var b strings.Builder
+	r := []rune(name)
+	for i, c := range r {
+		if i > 0 && unicode.IsUpper(c) && (unicode.IsLower(r[i-1]) || i+1 < len(r) && unicode.IsLower(r[i+1])) {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(c))
+	}
+	return b.String()
+}
+
+var (
+	accountForm = regexp.MustCompile(`^\d{12}$`)
+	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+)
+
+// complete fills in defaults and refuses what cannot work.
+func (c *Config) complete() error {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&c.Listen, DefaultListen)
+	def(&c.Region, DefaultRegion)
+	def(&c.Account, DefaultAccount)
+	if !accountForm.MatchString(c.Account) {
+		return fmt.Errorf("account %q is not twelve digits", c.Account)
+	}
+	if !regionForm.MatchString(c.Region) {
+		return fmt.Errorf("region %q does not look like us-east-1", c.Region)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls-cert and tls-key go together")
+	}
+	if c.World == nil {
+		c.World = world.New()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Loopback reports whether only this machine can reach the listener.
+func (c *Config) Loopback() bool {
+	listen := c.Listen
+	if listen == "" {
+		listen = DefaultListen
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Endpoint is the URL at which processes of this machine reach the listener.
+func (c *Config) Endpoint() string {
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	listen := c.Listen
+	if listen == "" {
+		listen = DefaultListen
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return scheme + "://" + listen
+}
+
+// rootKey reads the root key file.
+func (c *Config) rootKey() (id, secret string, err error) {
+	info, err := os.Stat(c.RootKeyFile)
+	if err != nil {
+		return "", "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", "", fmt.Errorf("%s may be read by others: chmod 600", c.RootKeyFile)
+	}
+	b, err := os.ReadFile(c.RootKeyFile)
+	if err != nil {
+		return "", "", err
+	}
+	f := strings.Fields(string(b))
+	if len(f) != 2 || len(f[0]) < 16 || len(f[1]) < 32 {
+		return "", "", fmt.Errorf("%s should hold an access key id (16 characters or more) and a secret (32 or more) on one line", c.RootKeyFile)
+	}
+	return f[0], f[1], nil
+}

@@ -1,0 +1,192 @@
+package fogbank
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"fogbank/api/apigatewayv2"
+	apidynamodb "fogbank/api/dynamodb"
+	"fogbank/api/dynamodbstreams"
+	apievents "fogbank/api/events"
+	apiiam "fogbank/api/iam"
+	apilambda "fogbank/api/lambda"
+	apilogs "fogbank/api/logs"
+	apisns "fogbank/api/sns"
+	apisqs "fogbank/api/sqs"
+	apists "fogbank/api/sts"
+	"fogbank/compute"
+	"fogbank/gate"
+	"fogbank/service/apigateway"
+	"fogbank/service/dynamodb"
+	"fogbank/service/events"
+	"fogbank/service/iam"
+	"fogbank/service/lambda"
+	"fogbank/service/logs"
+	"fogbank/service/sns"
+	"fogbank/service/sqs"
+	"fogbank/service/sts"
+	"fogbank/store"
+	"fogbank/wire"
+)
+
+// services are what the cloud keeps hold of besides the gate.
+type services struct {
+	iam    *iam.Service
+	lambda *lambda.Service
+	runner compute.Runner
+	pool   *compute.Pool
+	code   lambda.Code
+	// supported says why a runtime cannot run here; nil: all can.
+	supported func(runtime string) error
+	starts    []func() error
+	stops     []func() error
+}
+
+// APIs lists the APIs there are, written or not.
+func APIs() []*wire.API {
+	return []*wire.API{apigatewayv2.API, apidynamodb.API, dynamodbstreams.API, apievents.API, apiiam.API, apilambda.API, apilogs.API,
+		apisns.API, apisqs.API, apists.API}
+}
+
+// build is THE list: every service, made, wired and put behind the gate, top to bottom.
+func (c *Cloud) build() error {
+	s := &c.services
+	s.iam = iam.New(c.db, c.world, iam.Options{Account: c.config.Account})
+	c.gate = gate.New(gate.Options{World: c.world, Log: c.log, Directory: s.iam, Account: c.config.Account, Region: c.config.Region, Endpoint: c.config.Endpoint()})
+	if err := c.buildCompute(); err != nil {
+		return err
+	}
+	as := c.gate.As
+
+	tables := dynamodb.New(c.db, c.world)
+	queues := sqs.New(c.db, c.world)
+	groups := logs.New(c.db, c.world)
+	topics := sns.New(c.db, c.world, c.log, apisqs.Client{Invoke: as("sns.amazonaws.com")}, apilambda.Client{Invoker: as("sns.amazonaws.com")})
+	buses := events.New(c.db, c.world, c.log, events.Clients{
+		Queues:    apisqs.Client{Invoke: as("events.amazonaws.com")},
+		Topics:    apisns.Client{Invoke: as("events.amazonaws.com")},
+		Functions: apilambda.Client{Invoker: as("events.amazonaws.com")},
+		Logs:      apilogs.Client{Invoke: as("events.amazonaws.com")},
+	})
+	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
+		Endpoint: c.config.Endpoint(), Supported: s.supported, Log: c.log})
+	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
+
+	c.mount(apiiam.API, s.iam)
+	c.mount(apists.API, sts.New(c.world, s.iam))
+	c.mount(apidynamodb.API, tables)
+	c.mount(dynamodbstreams.API, tables.Streams())
+	c.mount(apisqs.API, queues)
+	c.mount(apisns.API, topics)
+	c.mount(apievents.API, buses)
+	c.mount(apilogs.API, groups)
+	c.mount(apilambda.API, s.lambda)
+	c.mount(apigatewayv2.API, apis)
+	c.gate.Data(apis.Match, apis)
+	c.gate.Data(func(_, path string) bool { return strings.HasPrefix(path, lambda.DownloadPath) }, http.HandlerFunc(c.serveDownload))
+
+	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start)
+	s.starts = append(s.starts, s.lambda.Start)
+	return nil
+}
+
+func (c *Cloud) mount(api *wire.API, impl gate.Service) {
+	c.gate.Mount(api, impl)
+	c.apis = append(c.apis, api)
+}
+
+// buildCompute prepares where code is kept and what runs it.
+func (c *Cloud) buildCompute() error {
+	s := &c.services
+	s.runner = c.config.Functions
+	if s.runner != nil {
+		s.code = new(compute.MemoryCode)
+	} else if err := c.buildProcess(); err != nil {
+		return err
+	}
+	s.pool = compute.NewPool(compute.PoolOptions{World: c.world, Runner: s.runner, Log: c.log})
+	s.stops = append([]func() error{func() error { s.pool.Close(); return nil }}, s.stops...)
+	return nil
+}
+
+// buildProcess makes functions run as processes of this machine.
+func (c *Cloud) buildProcess() error {
+	s, dir := &c.services, c.config.Data
+	if dir == "" {
+		scratch, err := os.MkdirTemp("", "fogbank-")
+		if err != nil {
+			return err
+		}
+		s.stops = append(s.stops, func() error { return os.RemoveAll(scratch) })
+		dir = scratch
+	}
+	code, err := compute.OpenCode(filepath.Join(dir, "code"))
+	if err != nil {
+		return err
+	}
+	p, err := compute.NewProcess(compute.ProcessOptions{World: c.world, Code: code, Dir: filepath.Join(dir, "run"), Log: c.log})
+	if err != nil {
+		return err
+	}
+	s.code, s.runner, s.supported = code, p, p.Supported
+	s.stops = append([]func() error{func() error { p.Close(); return nil }}, s.stops...)
+	return nil
+}
+
+func (s *services) onStart(list ...func()) {
+	for _, f := range list {
+		s.starts = append(s.starts, func() error { f(); return nil })
+	}
+}
+
+// start begins all background work.
+func (s *services) start() error {
+	for _, f := range s.starts {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends what the world's end does not.
+func (s *services) stop() error {
+	var all error
+	for _, f := range s.stops {
+		all = errors.Join(all, f())
+	}
+	return all
+}
+
+// serveDownload serves deployment packages at the URLs GetFunction gives out.
+func (c *Cloud) serveDownload(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	zip, err := c.services.lambda.Download(c.call(r.Context()), r.URL.Path, q.Get("expires"), q.Get("signature"))
+	if err != nil {
+		http.Error(w, "the URL has expired or is not one of ours", http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	if _, err := io.Copy(w, strings.NewReader(string(zip))); err != nil {
+		return // the client went away
+	}
+}
+
+// backup copies the store, then the packages: every package a row names was there before the row.
+func (s *services) backup(db *store.DB, data, dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := db.Checkpoint(filepath.Join(dir, "store")); err != nil {
+		return err
+	}
+	packages := filepath.Join("code", "packages")
+	if err := os.MkdirAll(filepath.Join(dir, packages), 0o755); err != nil {
+		return err
+	}
+	return os.CopyFS(filepath.Join(dir, packages), os.DirFS(filepath.Join(data, packages)))
+}

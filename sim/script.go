@@ -1,0 +1,378 @@
+// Package sim runs the whole cloud in a bubble of virtual time, for scripts
+// and for seeded simulations.
+//
+// A script is a list of commands, each followed by the answer it must get,
+// indented by one tab. Lines starting with # say what is being shown.
+//
+//	sqs SendMessage QueueUrl=$q MessageBody='hello you'   an operation: members are JSON when they
+//	                                                      parse as JSON, else strings
+//	sqs ReceiveMessage QueueUrl=$q WaitTimeSeconds=20 &   in the background
+//	join                                                  its answer
+//	set q = .QueueUrl                                     keeps a part of the last answer
+//	as user/alice                                         who calls: root, user/NAME, role/NAME, service names
+//	account 111111111111, region eu-west-1                where
+//	advance 30s                                           lets time pass
+//	restart                                               closes the cloud and opens it on the same state
+//
+// Identifiers that chance made are shown by their kind and order of appearance, so that
+// scripts do not depend on who drew first.
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fogbank"
+	"fogbank/aws"
+	"fogbank/compute"
+	"fogbank/wire"
+	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in scripts")
+
+// Scripts runs every script matching pattern as a subtest.
+func Scripts(t *testing.T, pattern string) {
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts match %s (%v)", pattern, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			synctest.Test(t, func(t *testing.T) { got = Run(t, string(want)) })
+			if got == string(want) {
+				return
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			t.Errorf("%s: run with -update and read the diff\n%s", file, difference(string(want), got))
+		})
+	}
+}
+
+// difference shows the first lines in which two scripts part.
+func difference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return fmt.Sprintf("line %d after %q\n got: %s\nwant: %s", i+1, g[max(i-1, 0)], g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
+}
+
+// script is a running script.
+type script struct {
+	t          *testing.T
+	disk       vfs.FS
+	world      *world.World
+	cloud      *fogbank.Cloud
+	as         string
+	account    string
+	region     string
+	last       any
+	vars       map[string]string
+	background chan string
+	names      map[string]string // identifier → what is shown for it
+	kinds      map[string]int
+}
+
+// Run plays a script in the current bubble and returns it with the answers it got.
+func Run(t *testing.T, text string) string {
+	s := &script{t: t, disk: vfs.NewMem(), world: world.Seeded(1), as: "root", account: fogbank.DefaultAccount, region: fogbank.DefaultRegion,
+		vars: map[string]string{}, background: make(chan string, 100), names: map[string]string{}, kinds: map[string]int{}}
+	s.open()
+	defer func() { s.close() }()
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "\t") {
+			continue // an old answer
+		}
+		out.WriteString(line)
+		out.WriteString(s.step(strings.TrimSpace(line)))
+		synctest.Wait() // let relays and waiters settle
+	}
+	return out.String()
+}
+
+func (s *script) open() {
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: &compute.Fake{World: s.world}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.cloud = cloud
+}
+
+func (s *script) close() {
+	if err := s.cloud.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// step runs one line and returns the answer to show below it, if any.
+func (s *script) step(line string) string {
+	line, background := strings.CutSuffix(line, " &")
+	f := s.split(line)
+	if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+		return ""
+	}
+	switch f[0] {
+	case "as":
+		s.as = f[1]
+	case "account":
+		s.account = f[1]
+	case "region":
+		s.region = f[1]
+	case "advance":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(d)
+	case "restart":
+		s.close()
+		s.world = world.Seeded(s.world.Uint64())
+		s.open()
+	case "set":
+		s.vars[f[1]] = pick(s.t, s.last, f[3])
+	case "join":
+		return s.show(<-s.background)
+	case "http":
+		return s.http(f[1], f[2], f[3:])
+	default:
+		if len(f) < 2 {
+			s.t.Fatalf("not a command: %s", line)
+		}
+		ctx := s.context()
+		if background {
+			go func() { s.background <- s.call(ctx, f[0], f[1], f[2:]) }()
+			return ""
+		}
+		return s.show(s.call(ctx, f[0], f[1], f[2:]))
+	}
+	return ""
+}
+
+// show turns an answer into what the script shows of it, and remembers it for set.
+func (s *script) show(answer string) string {
+	s.last = nil
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(answer, "!")), &s.last); err != nil {
+		s.last = answer
+	}
+	return "\t" + s.stable(answer) + "\n"
+}
+
+// split cuts a line into words; '…' holds spaces together, $name is replaced.
+func (s *script) split(line string) []string {
+	var words []string
+	var word strings.Builder
+	quoted, any := false, false
+	for _, r := range line {
+		switch {
+		case r == '\'':
+			quoted, any = !quoted, true
+		case r == ' ' && !quoted:
+			if any {
+				words = append(words, word.String())
+				word.Reset()
+				any = false
+			}
+		default:
+			word.WriteRune(r)
+			any = true
+		}
+	}
+	if any {
+		words = append(words, word.String())
+	}
+	if len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+		for i, w := range words {
+			words[i] = variable.ReplaceAllStringFunc(w, func(v string) string {
+				if value, ok := s.vars[v[1:]]; ok {
+					return value
+				}
+				return v
+			})
+		}
+	}
+	return words
+}
+
+var variable = regexp.MustCompile(`\$[a-z][a-zA-Z0-9]*`)
+
+// context returns the context of a call by whoever calls now.
+func (s *script) context() context.Context {
+	return aws.WithCall(context.Background(), &aws.Call{Principal: s.principal(), Account: s.account, Region: s.region,
+		Endpoint: "http://fogbank", UserAgent: "script"})
+}
+
+func (s *script) principal() aws.Principal {
+	kind, name, _ := strings.Cut(s.as, "/")
+	p := aws.Principal{Account: s.account}
+	switch {
+	case s.as == "root":
+		p.Kind, p.ARN, p.UserID = aws.Root, aws.MakeARN("iam", "", s.account, "root"), s.account
+	case kind == "user":
+		p.Kind, p.ARN, p.UserID = aws.User, aws.MakeARN("iam", "", s.account, "user/"+name), "AIDA"+name
+	case kind == "role":
+		p.Kind, p.ARN, p.Role = aws.AssumedRole, aws.MakeARN("sts", "", s.account, "assumed-role/"+name+"/script"), aws.MakeARN("iam", "", s.account, "role/"+name)
+		p.UserID = "AROA" + name + ":script"
+	case strings.Contains(s.as, "."):
+		p.Kind, p.ARN, p.Account = aws.ServicePrincipal, aws.ARN(s.as), ""
+	case s.as == "anonymous":
+		p = aws.Principal{}
+	default:
+		s.t.Fatalf("as %s: who is that?", s.as)
+	}
+	return p
+}
+
+// call runs an operation and returns its answer, an error with a "!" before it.
+func (s *script) call(ctx context.Context, service, name string, args []string) string {
+	op := s.cloud.Operation(service, name)
+	if op == nil {
+		s.t.Errorf("no operation %s %s", service, name)
+		return "!"
+	}
+	in, err := input(op, args)
+	if err == nil {
+		var out any
+		if out, err = s.cloud.Do(ctx, op, in); err == nil {
+			return string(wire.AppendJSON(nil, op.Output, out))
+		}
+	}
+	return failure(err)
+}
+
+func failure(err error) string {
+	if e, ok := errors.AsType[*aws.Error](err); ok {
+		b, _ := json.Marshal(map[string]string{"__type": e.Code, "message": e.Message})
+		return "!" + string(b)
+	}
+	return "!" + err.Error()
+}
+
+// input builds an operation's input from NAME=VALUE words.
+func input(op *wire.Operation, args []string) (any, error) {
+	m := map[string]json.RawMessage{}
+	for _, a := range args {
+		k, v, _ := strings.Cut(a, "=")
+		text := false
+		if i := op.Input.Member(k); i != nil && i.Shape.Kind == wire.String {
+			text = true // a string that happens to look like JSON stays a string
+		}
+		if !text && json.Valid([]byte(v)) {
+			m[k] = json.RawMessage(v)
+			continue
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		m[k] = b
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	in, err := wire.ParseJSON(op.Input, b)
+	if err != nil {
+		return nil, err
+	}
+	return in, wire.Validate(op, in)
+}
+
+// http sends a plain request, as a browser would, to a data plane: http METHOD URL [body].
+func (s *script) http(method, url string, args []string) string {
+	r := httptest.NewRequest(method, url, strings.NewReader(strings.Join(args, " ")))
+	if len(args) > 0 {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	s.cloud.ServeHTTP(w, r)
+	b, err := json.Marshal(map[string]any{"status": w.Code, "body": w.Body.String(), "type": w.Header().Get("Content-Type")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if w.Code >= http.StatusBadRequest {
+		return s.show("!" + string(b))
+	}
+	return s.show(string(b))
+}
+
+// identifiers are what chance makes; each match is shown as its kind and number.
+var identifiers = []struct {
+	kind string
+	re   *regexp.Regexp
+}{
+	{"uuid", regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)},
+	{"id", regexp.MustCompile(`\b(A[A-Z]{3}[A-Z0-9]{16,17})\b`)},
+	{"hex", regexp.MustCompile(`\b[0-9a-f]{40,}\b`)},
+	{"token", regexp.MustCompile(`\b[A-Za-z0-9+/_-]{56,}={0,2}`)},
+}
+
+// stable replaces identifiers by names that do not depend on chance.
+func (s *script) stable(text string) string {
+	for _, id := range identifiers {
+		text = id.re.ReplaceAllStringFunc(text, func(v string) string {
+			if strings.HasPrefix(v, "arn:") || strings.Trim(v, "0123456789") == "" {
+				return v
+			}
+			if s.names[v] == "" {
+				s.kinds[id.kind]++
+				s.names[v] = "<" + id.kind + ":" + strconv.Itoa(s.kinds[id.kind]) + ">"
+			}
+			return s.names[v]
+		})
+	}
+	return text
+}
+
+// pick returns the part of a decoded answer at a path such as .Messages[0].Body.
+func pick(t *testing.T, v any, path string) string {
+	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		switch c := v.(type) {
+		case map[string]any:
+			v = c[part]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i >= len(c) {
+				t.Fatalf("set: no %s in %v", part, c)
+			}
+			v = c[i]
+		}
+	}
+	if text, ok := v.(string); ok {
+		return text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
