@@ -49,7 +49,8 @@ func (s *Service) GetAccountAuthorizationDetails(ctx context.Context, in *iam.Ge
 	if err != nil {
 		return nil, err
 	}
-	var out iam.GetAccountAuthorizationDetailsOutput
+	out := iam.GetAccountAuthorizationDetailsOutput{UserDetailList: []iam.UserDetail{}, GroupDetailList: []iam.GroupDetail{}, RoleDetailList: []iam.RoleDetail{},
+		Policies: []iam.ManagedPolicyDetail{}}
 	return &out, s.db.View(ctx, func(tx *store.Tx) error {
 		var page []detail
 		page, out.IsTruncated, out.Marker = slice(s.details(tx, in.Filter), p)
@@ -122,18 +123,18 @@ func managedDetail(p *iam.Policy) iam.ManagedPolicyDetail {
 }
 
 func describeEntity(tx *store.Tx, e *entity, out *iam.GetAccountAuthorizationDetailsOutput) {
-	var embedded []iam.PolicyDetail
+	embedded := []iam.PolicyDetail{}
 	for _, p := range inlines.All(tx, store.K(e.ID)) {
 		embedded = append(embedded, iam.PolicyDetail{PolicyName: &p.Name, PolicyDocument: new(escape(p.Document))})
 	}
-	var managed []iam.AttachedPolicy
+	managed := []iam.AttachedPolicy{}
 	for _, arn := range attachments.All(tx, store.K(e.ID)) {
 		managed = append(managed, attachedPolicy(arn))
 	}
 	arn := new(string(e.arn()))
 	switch e.Kind {
 	case userKind:
-		u := iam.UserDetail{Path: &e.Path, UserName: &e.Name, UserId: &e.ID, Arn: arn, CreateDate: &e.Created, UserPolicyList: embedded,
+		u := iam.UserDetail{Path: &e.Path, UserName: &e.Name, UserId: &e.ID, Arn: arn, CreateDate: &e.Created, UserPolicyList: embedded, GroupList: []string{},
 			AttachedManagedPolicies: managed, PermissionsBoundary: e.boundary(), Tags: e.Tags}
 		for k := range memberships.All(tx, store.K(e.ID)) {
 			u.GroupList = append(u.GroupList, second(tx, k).Name)
@@ -144,6 +145,6 @@ func describeEntity(tx *store.Tx, e *entity, out *iam.GetAccountAuthorizationDet
 			GroupPolicyList: embedded, AttachedManagedPolicies: managed})
 	case roleKind:
 		out.RoleDetailList = append(out.RoleDetailList, iam.RoleDetail{Path: &e.Path, RoleName: &e.Name, RoleId: &e.ID, Arn: arn, CreateDate: &e.Created,
-			AssumeRolePolicyDocument: new(escape(e.Trust)), RolePolicyList: embedded, AttachedManagedPolicies: managed, PermissionsBoundary: e.boundary(), Tags: e.Tags})
+			AssumeRolePolicyDocument: new(escape(e.Trust)), RolePolicyList: embedded, InstanceProfileList: []iam.InstanceProfile{}, AttachedManagedPolicies: managed, PermissionsBoundary: e.boundary(), Tags: e.Tags})
 	}
 }

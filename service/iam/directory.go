@@ -271,8 +271,11 @@ func (s *Service) Identity(ctx context.Context, p aws.Principal) (id policy.Iden
 		case aws.FederatedUser:
 			id, err = s.federated(tx, &p)
 		}
-		if err == nil && strings.HasPrefix(p.Key, "ASIA") && p.Kind != aws.AssumedRole {
+		switch temporary := strings.HasPrefix(p.Key, "ASIA"); {
+		case temporary && p.Kind == aws.User:
 			id.Policies = append(id.Policies, sessionLimits)
+		case temporary && p.Kind == aws.FederatedUser:
+			id.Policies = append(id.Policies, federatedLimits)
 		}
 		return err
 	})
@@ -290,9 +293,12 @@ func holderID(tx *store.Tx, k kind, id string, arn aws.ARN) string {
 	return id
 }
 
-// sessionLimits is what credentials of GetSessionToken and GetFederationToken can never do.
+// What credentials of GetSessionToken and GetFederationToken can never do.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
-var sessionLimits = builtin("GetSessionToken", `{"Effect":"Deny","Action":["iam:*","sts:GetFederationToken","sts:GetSessionToken"],"Resource":"*"}`)
+var (
+	sessionLimits   = builtin("GetSessionToken", `{"Effect":"Deny","Action":["iam:*","sts:GetFederationToken","sts:GetSessionToken"],"Resource":"*"}`)
+	federatedLimits = builtin("GetFederationToken", `{"Effect":"Deny","Action":["iam:*","sts:*"],"Resource":"*"}`)
+)
 
 // builtin parses a policy of our own.
 func builtin(name, statements string) *policy.Document {

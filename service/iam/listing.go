@@ -54,7 +54,7 @@ func (s *Service) ListEntitiesForPolicy(ctx context.Context, in *iam.ListEntitie
 	if err != nil {
 		return nil, err
 	}
-	var out iam.ListEntitiesForPolicyOutput
+	out := iam.ListEntitiesForPolicyOutput{PolicyUsers: []iam.PolicyUser{}, PolicyGroups: []iam.PolicyGroup{}, PolicyRoles: []iam.PolicyRole{}}
 	return &out, s.db.View(ctx, func(tx *store.Tx) error {
 		if !s.exists(tx, in.PolicyArn) {
 			return noPolicy(in.PolicyArn)

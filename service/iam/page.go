@@ -32,8 +32,10 @@ func newPager(marker *string, maxItems *int32) (pager, error) {
 	return p, nil
 }
 
-// list returns a page of the rows under prefix that keep turns into items, and how to go on.
+// list returns a page of the rows under prefix that keep turns into items, and how to go on. The
+// items are never nil: clients expect the element of an empty list.
 func list[V, T any](tx *store.Tx, t *store.Table[V], prefix store.Key, p pager, keep func(store.Key, V) (T, bool)) (items []T, truncated *bool, marker *string) {
+	items = []T{}
 	var last store.Key
 	for k, v := range t.Scan(tx, store.Range{Prefix: prefix, After: p.after}) {
 		item, ok := keep(k, v)
@@ -56,8 +58,9 @@ func slice[T any](all []T, p pager) (items []T, truncated *bool, marker *string)
 		from = len(all)
 	}
 	to := min(len(all), from+p.limit)
+	items = append([]T{}, all[from:to]...)
 	if to == len(all) {
-		return all[from:to], new(false), nil
+		return items, new(false), nil
 	}
-	return all[from:to], new(true), new(base64.RawURLEncoding.EncodeToString([]byte(store.K(to))))
+	return items, new(true), new(base64.RawURLEncoding.EncodeToString([]byte(store.K(to))))
 }

@@ -179,7 +179,7 @@ func (s *Service) ListRoles(ctx context.Context, in *iam.ListRolesInput) (*iam.L
 
 // ListInstanceProfilesForRole answers that there are none: instance profiles cannot be made here.
 func (s *Service) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
-	return &iam.ListInstanceProfilesForRoleOutput{IsTruncated: new(false)}, s.db.View(ctx, func(tx *store.Tx) error {
+	return &iam.ListInstanceProfilesForRoleOutput{InstanceProfiles: []iam.InstanceProfile{}, IsTruncated: new(false)}, s.db.View(ctx, func(tx *store.Tx) error {
 		_, err := find(tx, roleKind, in.RoleName)
 		return err
 	})

@@ -138,7 +138,8 @@ func (sim *simulation) decide(action, resource string) iam.EvaluationResult {
 	r.Action, r.Resource = action, aws.ARN(resource)
 	r.ResourceAccount = r.Resource.Account()
 	d := policy.Evaluate(&r)
-	e := iam.EvaluationResult{EvalActionName: action, EvalResourceName: &resource, EvalDecision: "implicitDeny"}
+	e := iam.EvaluationResult{EvalActionName: action, EvalResourceName: &resource, EvalDecision: "implicitDeny",
+		MatchedStatements: []iam.Statement{}, MissingContextValues: []string{}}
 	switch {
 	case d.Allowed:
 		e.EvalDecision = "allowed"

@@ -42,7 +42,7 @@ func userName(ctx context.Context, given *string) (string, error) {
 func (s *Service) GetUser(ctx context.Context, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
 	call := aws.CallFrom(ctx)
 	if in.UserName == nil && call.Principal.Kind == aws.Root {
-		return &iam.GetUserOutput{User: iam.User{Path: "/", UserId: call.Account, Arn: string(call.Principal.ARN)}}, nil
+		return &iam.GetUserOutput{User: iam.User{Path: "/", UserId: call.Account, Arn: string(call.Principal.ARN), CreateDate: awsCreated}}, nil
 	}
 	name, err := userName(ctx, in.UserName)
 	if err != nil {
