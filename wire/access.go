@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 )
 
@@ -139,6 +140,11 @@ func (m *Member) at(p unsafe.Pointer) unsafe.Pointer {
 		if *(*unsafe.Pointer)(f) == nil {
 			return nil
 		}
+	case Timestamp:
+		// The model calls some times required that AWS leaves out when there never was one.
+		if (*time.Time)(f).IsZero() {
+			return nil
+		}
 	case Custom:
 		if m.Shape.Type.none(f) {
 			return nil
@@ -172,7 +178,7 @@ func (s *Shape) fresh() unsafe.Pointer {
 	case Boolean:
 		return unsafe.Pointer(new(bool))
 	case Timestamp:
-		return unsafe.Pointer(newTime())
+		return unsafe.Pointer(new(time.Time))
 	}
 	return s.Type.make()
 }

@@ -71,6 +71,9 @@ func TestEncode(t *testing.T) {
 		{iam.API, "GetUser", wire.Query, &iam.GetUserOutput{User: iam.User{UserName: "ann", Path: "/", UserId: "AIDA", Arn: "arn:aws:iam::1:user/ann", CreateDate: at}}, "200 text/xml " +
 			`<GetUserResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetUserResult><User><Path>/</Path><UserName>ann</UserName><UserId>AIDA</UserId><Arn>arn:aws:iam::1:user/ann</Arn>` +
 			`<CreateDate>2023-11-14T22:13:20.125Z</CreateDate></User></GetUserResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></GetUserResponse>`},
+		{iam.API, "GetAccessKeyLastUsed", wire.Query, &iam.GetAccessKeyLastUsedOutput{AccessKeyLastUsed: &iam.AccessKeyLastUsed{ServiceName: "N/A", Region: "N/A"}}, "200 text/xml " +
+			`<GetAccessKeyLastUsedResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetAccessKeyLastUsedResult><AccessKeyLastUsed><ServiceName>N/A</ServiceName><Region>N/A</Region></AccessKeyLastUsed>` +
+			`</GetAccessKeyLastUsedResult><ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata></GetAccessKeyLastUsedResponse>`},
 		{events.API, "DescribeEventBus", wire.JSON11, &events.DescribeEventBusOutput{Name: new("b"), CreationTime: &at}, `200 application/x-amz-json-1.1 {"Name":"b","CreationTime":1700000000.125}`},
 		{logs.API, "GetLogEvents", wire.JSON11, &logs.GetLogEventsOutput{Events: []logs.OutputLogEvent{}}, `200 application/x-amz-json-1.1 {"events":[]}`},
 		{dynamodb.API, "DescribeTable", wire.JSON10, &dynamodb.DescribeTableOutput{Table: &dynamodb.TableDescription{ItemCount: new(int64(math.MaxInt64)), CreationDateTime: new(at.Truncate(time.Second))}},

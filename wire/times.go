@@ -7,8 +7,6 @@ import (
 	"time"
 )
 
-func newTime() *time.Time { return new(time.Time) }
-
 // AWS's textual forms of time, always in UTC.
 const (
 	iso8601       = "2006-01-02T15:04:05Z"
