@@ -311,7 +311,7 @@ func replace(tx *store.Tx, was *live, q queue) error {
 	}
 	queues.Put(tx, store.K(q.Name), q)
 	if q.RetentionSeconds < was.RetentionSeconds {
-		armSweep(tx, was)
+		was.sweepBy(tx, 1)
 	}
 	tx.Wake(string(was.arn))
 	return nil

@@ -1,11 +1,13 @@
 package sqs
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
 	"fogbank/api/sqs"
+	"fogbank/aws"
 )
 
 // The store is in memory: these measure the work of a call, not the disk.
@@ -125,5 +127,37 @@ func BenchmarkCount(b *testing.B) {
 	b.ResetTimer()
 	for b.Loop() {
 		s.counts(url)
+	}
+}
+
+// BenchmarkWake sends a message to a queue at which long polls wait, and waits until one has it.
+func BenchmarkWake(b *testing.B) {
+	for _, polls := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprint(polls), func(b *testing.B) {
+			s, url := benchmark(b)
+			got := make(chan sqs.Message)
+			for range polls {
+				s.world.Go(func(ctx context.Context) {
+					ctx = aws.WithCall(ctx, aws.CallFrom(s.ctx))
+					for ctx.Err() == nil {
+						in := &sqs.ReceiveMessageInput{QueueUrl: url, WaitTimeSeconds: new(int32(20))}
+						out, err := s.ReceiveMessage(ctx, in)
+						if err != nil {
+							return
+						}
+						for _, m := range out.Messages {
+							got <- m
+						}
+					}
+				})
+			}
+			for b.Loop() {
+				s.send(url, kibibyte)
+				m := <-got
+				if err := s.delete(url, m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

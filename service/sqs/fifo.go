@@ -108,7 +108,7 @@ func memberKey(space uint64, name string, sequence uint64) store.Key {
 }
 
 // acceptFIFO stores a message unless it is a duplicate, which it answers like the first. It reports whether it stored it.
-func (q *live) acceptFIFO(tx *store.Tx, o *outgoing, f front, now time.Time) bool {
+func (q *live) acceptFIFO(tx *store.Tx, o *outgoing, now time.Time) bool {
 	if o.Dedup == "" {
 		o.Dedup = contentID(o.Body)
 	}
@@ -120,7 +120,7 @@ func (q *live) acceptFIFO(tx *store.Tx, o *outgoing, f front, now time.Time) boo
 		o.ID, o.Sequence = e.ID, e.Sequence
 		return false
 	}
-	q.insertFIFO(tx, uint64(now.UnixNano()), &o.message, state{}, f)
+	q.insertFIFO(tx, &o.message, state{}, now.UnixNano())
 	remember(tx, q.ID, key, o, now)
 	if o.once != "" {
 		remember(tx, q.ID, store.K(onceByKey, o.once), o, now)
@@ -128,8 +128,9 @@ func (q *live) acceptFIFO(tx *store.Tx, o *outgoing, f front, now time.Time) boo
 	return true
 }
 
-// insertFIFO puts m at the end of its group and gives it its sequence number.
-func (q *live) insertFIFO(tx *store.Tx, at uint64, m *message, st state, f front) {
+// insertFIFO puts m, sent now, at the end of its group and gives it its sequence number.
+func (q *live) insertFIFO(tx *store.Tx, m *message, st state, now int64) {
+	at := uint64(now)
 	n, _ := sequences.Get(tx, store.K(q.ID))
 	n++
 	sequences.Put(tx, store.K(q.ID), n)
@@ -142,14 +143,15 @@ func (q *live) insertFIFO(tx *store.Tx, at uint64, m *message, st state, f front
 		return
 	}
 	g.Head, g.Idle = m.Sequence, false
-	q.place(tx, m.Group, &g, max(q.ready(at), f.Cursor))
+	q.place(tx, m.Group, &g, max(q.ready(at), q.front(tx).Cursor), now)
 }
 
 // ready returns when a message sent then is no longer delayed.
 func (q *live) ready(at uint64) int64 { return int64(at) + q.DelaySeconds*int64(time.Second) }
 
 // place stores a group and its next turn.
-func (q *live) place(tx *store.Tx, name string, g *group, turn int64) {
+func (q *live) place(tx *store.Tx, name string, g *group, turn, now int64) {
+	q.alarmBy(tx, turn, now)
 	if g.Turn != turn {
 		if g.Turn != 0 {
 			turns.Delete(tx, store.K(q.Space, g.Turn, name))
@@ -173,12 +175,12 @@ func (q *live) settle(tx *store.Tx, name string, g *group, now, cursor int64) {
 		if err := key.Parse(nil, nil, &g.Head); err != nil {
 			panic("sqs: a row of sqs/member has a key of another form")
 		}
-		q.place(tx, name, g, max(turn, q.ready(m.At)))
+		q.place(tx, name, g, max(turn, q.ready(m.At)), now)
 		return
 	}
 	if !g.Idle {
 		g.Idle = true
-		q.place(tx, name, g, now+int64(idleGroup))
+		q.place(tx, name, g, now+int64(idleGroup), now)
 		return
 	}
 	turns.Delete(tx, store.K(q.Space, g.Turn, name))
@@ -216,7 +218,7 @@ func (r *receiver) receiveFIFO(attemptID string) error {
 			break
 		}
 	}
-	r.book(t, f, cursor)
+	r.book(t, cursor)
 	if attemptID != "" && len(r.list) > 0 {
 		r.note(attemptID)
 	}
@@ -368,8 +370,7 @@ func (q *live) hideFIFO(tx *store.Tx, r receipt, handle string, seconds int64, n
 
 // resettle settles a group outside a receipt and wakes who waits for it.
 func (q *live) resettle(tx *store.Tx, name string, g *group, now int64) {
-	f := q.front(tx)
-	q.settle(tx, name, g, now, max(now, f.Cursor))
+	q.settle(tx, name, g, now, max(now, q.front(tx).Cursor))
 	tx.Wake(q.topic)
 }
 

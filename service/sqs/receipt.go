@@ -91,10 +91,9 @@ func (q *live) hide(tx *store.Tx, r receipt, handle string, seconds int64, now i
 	if err := st.mayHide(seconds, now); err != nil {
 		return err
 	}
-	f := q.front(tx)
 	is := st
-	is.Due = max(now+seconds*int64(time.Second), f.Cursor)
-	q.reschedule(tx, r.Slot, st, is)
+	is.Due = max(now+seconds*int64(time.Second), q.front(tx).Cursor)
+	q.reschedule(tx, r.Slot, st, is, now)
 	tx.Wake(q.topic)
 	return nil
 }

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -100,7 +99,7 @@ var allSystemNames = []string{
 }
 
 // ReceiveMessage takes up to MaxNumberOfMessages visible messages, waiting up to WaitTimeSeconds for the first.
-// The wait ends at the commit that makes a message visible, or at the moment the first hidden one becomes so.
+// The wait ends at the commit that makes a message visible: a sender's, or that of an alarm.
 func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
 	o, err := orderOf(aws.CallFrom(ctx), in)
 	if err != nil {
@@ -109,59 +108,40 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	begin := s.world.Now()
 	t, err := s.take(ctx, &o, false)
 	if err != nil || len(t.list) > 0 || t.wait == 0 {
-		return s.received(ctx, &o, t, err)
+		return s.received(&o, t, err)
 	}
 	deadline := begin.Add(time.Duration(t.wait) * time.Second)
 	w := s.db.Watch(o.topic)
 	defer w.Close()
 	for {
 		changed := w.Changed()
-		next, err := s.peek(ctx, &o)
+		visible, err := s.peek(ctx, &o)
 		if err != nil {
 			return nil, err
 		}
-		now := s.world.Now()
-		if next <= now.UnixNano() {
-			t, err = s.take(ctx, &o, true)
-			if err != nil || len(t.list) > 0 {
-				return s.received(ctx, &o, t, err)
+		if visible {
+			if t, err = s.take(ctx, &o, true); err != nil || len(t.list) > 0 {
+				return s.received(&o, t, err)
 			}
-			continue
 		}
-		if !now.Before(deadline) || ctx.Err() != nil {
+		if !s.world.WaitUntil(ctx, changed, deadline) {
 			return &sqs.ReceiveMessageOutput{}, nil
 		}
-		until := deadline
-		if at := time.Unix(0, next); at.Before(until) {
-			until = at
-		}
-		s.world.WaitUntil(ctx, changed, until)
 	}
 }
 
-// peek returns when the queue's next message becomes or became visible, in nanoseconds since 1970; the end of
-// time when there is none. It disturbs nobody.
-func (s *Service) peek(ctx context.Context, o *order) (next int64, err error) {
+// peek tells whether the queue has a visible message. It disturbs nobody.
+func (s *Service) peek(ctx context.Context, o *order) (visible bool, err error) {
+	now := s.world.Now().UnixNano()
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		q, err := named(tx, o.name)
 		if err != nil {
 			return err
 		}
-		f := q.front(tx)
-		r := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), Limit: 1}
-		next = math.MaxInt64
-		if q.FIFO {
-			for key := range turns.Scan(tx, r) {
-				return key.Parse(nil, &next, nil)
-			}
-			return nil
-		}
-		for key := range dues.Scan(tx, r) {
-			return key.Parse(nil, &next, nil, nil)
-		}
+		visible = q.nextDue(tx, 0, max(now, q.front(tx).Cursor)) != 0
 		return nil
 	})
-	return next, err
+	return visible, err
 }
 
 // take is what one attempt to receive brought.
@@ -246,7 +226,7 @@ func (r *receiver) receive(short bool) error {
 		}
 		at = store.Range{Prefix: at.Prefix, After: rows[len(rows)-1].key, To: at.To}
 	}
-	r.book(t, f, cursor)
+	r.book(t, cursor)
 	return nil
 }
 
@@ -295,7 +275,7 @@ func (r *receiver) decide(w *row, horizon int64) error {
 	}
 	is := w.state
 	is.receive(r.now, horizon+r.visibility*int64(time.Second))
-	q.reschedule(tx, w.at, w.state, is)
+	q.reschedule(tx, w.at, w.state, is, r.now)
 	r.list = append(r.list, taken{m, w.at, is.Received, is.First})
 	return nil
 }
@@ -326,21 +306,21 @@ func (r *receiver) room(limit int) (t traffic, want int) {
 }
 
 // book notes what was handed out, up to the cursor.
-func (r *receiver) book(t traffic, f front, cursor int64) {
+func (r *receiver) book(t traffic, cursor int64) {
 	n := total(len(r.list))
 	if n == 0 {
 		return
 	}
 	t.Flying += n
-	if t.Since += n; t.Since >= cursorStep && cursor > f.Cursor {
-		t.Since, f.Cursor = 0, cursor
-		fronts.Put(r.tx, store.K(r.queue.Space), f)
+	if t.Since += n; t.Since >= cursorStep {
+		t.Since = 0
+		r.queue.advance(r.tx, cursor)
 	}
 	traffics.Put(r.tx, store.K(r.queue.Space), t)
 }
 
 // received makes the answer.
-func (s *Service) received(ctx context.Context, o *order, t take, err error) (*sqs.ReceiveMessageOutput, error) {
+func (s *Service) received(o *order, t take, err error) (*sqs.ReceiveMessageOutput, error) {
 	if err != nil {
 		return nil, err
 	}

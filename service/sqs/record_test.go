@@ -24,7 +24,7 @@ var records = []struct {
 	{"state", &state{Due: 1700000000123456789, Received: 3, Here: 2, First: 1700000000456, Taken: 1700000000456000000}},
 	{"member", &member{At: 1700000000123456789, state: state{Due: 5, Received: 3, Here: 2, First: 4, Taken: 6}}},
 	{"group", &group{Turn: 1700000000123456789, Head: 9, Idle: true, Flights: []flight{{9, 1700000000123456790}, {10, 11}}}},
-	{"front", &front{Cursor: 1700000000123456789, Sweep: 1700000000123456790}},
+	{"front", &front{Cursor: 1700000000123456789, Sweep: 1700000000123456790, Alarm: 6}},
 	{"traffic", &traffic{Flying: 1200, Since: 63}},
 	{"total", new(total(-5))},
 	{"sent", &sent{ID: "5fea7756-0ea4-451a-a703-a558b933e274", Sequence: 12, At: 1700000000123}},
@@ -33,7 +33,7 @@ var records = []struct {
 		ThroughputLimit: "perQueue", ManagedSSE: true, KeyReuseSeconds: 11, Policy: "p", Redrive: "r", RedriveAllow: "a"}},
 	{"attempt", &attempt{At: 1, Took: []takenAt{{"g", 2, 3, 4}}}},
 	{"moveTask", &moveTask{ID: "i", Source: "s", Target: "t", Rate: 1, Status: taskFailed, Reason: "r", Started: 2, Moved: 3, ToMove: 4}},
-	{"sweepJob", &sweepJob{Queue: "q", Space: 3}},
+	{"spaceJob", &spaceJob{Queue: "q", Space: 3}},
 }
 
 // TestRecords keeps the stored forms from changing by accident, and checks that they are read back.

@@ -188,17 +188,16 @@ func (q *live) bury(tx *store.Tx, at slot, m *message, st state, now int64) (mov
 
 // admit puts a message of another queue into q: a dead letter, or one that comes back.
 func (q *live) admit(tx *store.Tx, at slot, m *message, st state, now int64) {
-	f := q.front(tx)
 	kept := state{Received: st.Received, First: st.First, Due: now}
 	if q.FIFO {
 		at.At = uint64(now)
 		m.Sent = now / 1e6
-		q.insertFIFO(tx, at.At, m, kept, f)
+		q.insertFIFO(tx, m, kept, now)
 	} else {
-		q.insert(tx, at, m, kept, f)
+		q.insert(tx, at, m, kept, now)
 	}
 	q.addTotal(tx, at, 1)
-	q.armBy(tx, f, int64(at.At)+q.RetentionSeconds*1e9)
+	q.sweepBy(tx, int64(at.At)+q.RetentionSeconds*1e9)
 	tx.Wake(q.topic)
 }
 

@@ -243,7 +243,6 @@ func (s *Service) moments(now time.Time, n int) uint64 {
 
 // accept stores those messages of the list that can be. The body of a transaction, it may run again on the same list.
 func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
-	f := q.front(tx)
 	sweepBy := int64(0)
 	added := total(0)
 	for i := range list {
@@ -261,7 +260,7 @@ func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
 			sweepBy = now.Add(onceSweep).UnixNano()
 		}
 		if q.FIFO {
-			if q.acceptFIFO(tx, o, f, now) {
+			if q.acceptFIFO(tx, o, now) {
 				added++
 			}
 			sweepBy = now.Add(onceSweep).UnixNano()
@@ -271,7 +270,7 @@ func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
 		if o.delay != nil {
 			delay = int64(*o.delay)
 		}
-		q.insert(tx, o.at, &o.message, state{Due: now.UnixNano() + delay*int64(time.Second)}, f)
+		q.insert(tx, o.at, &o.message, state{Due: now.UnixNano() + delay*int64(time.Second)}, now.UnixNano())
 		added++
 	}
 	if added > 0 {
@@ -282,7 +281,7 @@ func (q *live) accept(tx *store.Tx, list []outgoing, now time.Time) error {
 	if sweepBy == 0 || expiry < sweepBy {
 		sweepBy = expiry
 	}
-	q.armBy(tx, f, sweepBy)
+	q.sweepBy(tx, sweepBy)
 	return nil
 }
 

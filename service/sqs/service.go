@@ -47,8 +47,9 @@ var _ sqs.Service = (*Service)(nil)
 // New returns the service with its state in db. Start begins its background work.
 func New(db *store.DB, w *world.World) *Service { return &Service{db: db, world: w} }
 
-// Start begins the background work: expiry, clearing of deleted queues, message moves.
+// Start begins the background work: alarms, expiry, clearing of deleted queues, message moves.
 func (s *Service) Start() {
+	alarms.Run(s.db, s.alarm)
 	sweeps.Run(s.db, s.sweep)
 	clearings.Run(s.db, s.clear)
 	moves.Run(s.db, s.moveSome)

@@ -7,15 +7,15 @@ import (
 	"fogbank/store"
 )
 
-// sweepJob names a space and the queue it belongs to.
-type sweepJob struct {
+// spaceJob names a space and the queue it belongs to.
+type spaceJob struct {
 	Queue string
 	Space uint64
 }
 
 var (
 	// sweeps are the moments at which something in a space may be too old, by space.
-	sweeps = store.NewTimers[sweepJob]("sqs/sweep")
+	sweeps = store.NewTimers[spaceJob]("sqs/sweep")
 	// clearings remove what a deleted or purged queue left, by space or queue id.
 	clearings = store.NewTimers[uint64]("sqs/clear")
 )
@@ -26,29 +26,18 @@ const (
 	clearRows  = 1024        // rows removed in one transaction
 )
 
-// armBy makes the sweeper look at the queue's space at the latest at a time, in nanoseconds since 1970.
-func (q *live) armBy(tx *store.Tx, f front, at int64) {
-	if f.Sweep == 0 || at < f.Sweep {
-		q.arm(tx, f, at)
-	}
-}
-
-func (q *live) arm(tx *store.Tx, f front, at int64) {
-	f.Sweep = at
-	fronts.Put(tx, store.K(q.Space), f)
-	sweeps.Set(tx, store.K(q.Space), time.Unix(0, at), sweepJob{q.Name, q.Space})
-}
-
-// armSweep makes the sweeper look now.
-func armSweep(tx *store.Tx, q *live) {
-	if f := q.front(tx); f.Sweep != 0 {
-		q.arm(tx, f, 1)
+// sweepBy makes the sweeper look at the queue's space at the latest at a time, in nanoseconds since 1970.
+func (q *live) sweepBy(tx *store.Tx, at int64) {
+	if f := q.front(tx); f.Sweep == 0 || at < f.Sweep {
+		f.Sweep = at
+		fronts.Put(tx, store.K(q.Space), f)
+		sweeps.Set(tx, store.K(q.Space), time.Unix(0, at), spaceJob{q.Name, q.Space})
 	}
 }
 
 // sweep removes what is too old from a space: messages past their retention, what is remembered of sends. It then
 // sets its timer for the next thing to become old, if there is any.
-func (s *Service) sweep(ctx context.Context, _ store.Key, job sweepJob) error {
+func (s *Service) sweep(ctx context.Context, _ store.Key, job spaceJob) error {
 	for more := true; more; {
 		now := s.world.Now()
 		err := s.db.Update(ctx, func(tx *store.Tx) error {
@@ -64,11 +53,10 @@ func (s *Service) sweep(ctx context.Context, _ store.Key, job sweepJob) error {
 				return nil
 			}
 			f := q.front(tx)
+			f.Sweep = 0
+			fronts.Put(tx, store.K(q.Space), f)
 			if next := q.nextSweep(tx, now); next > 0 {
-				q.arm(tx, f, max(next, now.Add(sweepPause).UnixNano()))
-			} else if f.Sweep != 0 {
-				f.Sweep = 0
-				fronts.Put(tx, store.K(q.Space), f)
+				q.sweepBy(tx, max(next, now.Add(sweepPause).UnixNano()))
 			}
 			return nil
 		})
@@ -165,6 +153,7 @@ func periodEnd(key store.Key) int64 {
 func clearSpace(tx *store.Tx, space uint64, now time.Time) {
 	clearings.Set(tx, store.K(space), now, space)
 	sweeps.Cancel(tx, store.K(space))
+	alarms.Cancel(tx, store.K(space))
 }
 
 // clear removes all rows below a space, some in each transaction.

@@ -33,17 +33,20 @@ type front struct {
 	Cursor int64
 	// Sweep is the time the sweeper looks at the space, 0 when it will not.
 	Sweep int64
+	// Alarm is a time, in nanoseconds since 1970, not after the first at which a message becomes visible by itself; 0 when none does.
+	// Then a timer wakes those who wait for one.
+	Alarm int64
 }
 
 // AppendBinary writes the fields as varints.
 func (f *front) AppendBinary(b []byte) ([]byte, error) {
-	return binary.AppendVarint(binary.AppendVarint(b, f.Cursor), f.Sweep), nil
+	return binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, f.Cursor), f.Sweep), f.Alarm), nil
 }
 
 // UnmarshalBinary reads what AppendBinary wrote.
 func (f *front) UnmarshalBinary(data []byte) error {
 	r := reader{rest: string(data)}
-	f.Cursor, f.Sweep = r.int(), r.int()
+	f.Cursor, f.Sweep, f.Alarm = r.int(), r.int(), r.int()
 	return r.end()
 }
 
@@ -107,8 +110,9 @@ func (q *live) addTotal(tx *store.Tx, at slot, n total) {
 }
 
 // insert puts a message into a standard queue, visible from due on but not before the receivers' cursor.
-func (q *live) insert(tx *store.Tx, at slot, m *message, st state, f front) {
-	st.Due = max(st.Due, f.Cursor)
+func (q *live) insert(tx *store.Tx, at slot, m *message, st state, now int64) {
+	st.Due = max(st.Due, q.front(tx).Cursor)
+	q.alarmBy(tx, st.Due, now)
 	m.Due = st.Due
 	messages.Put(tx, slotKey(q.Space, at), *m)
 	dues.Put(tx, dueKey(q.Space, st.Due, at), st)
@@ -126,7 +130,8 @@ func (q *live) remove(tx *store.Tx, at slot, st state) {
 }
 
 // reschedule moves a message, received before, to another due time.
-func (q *live) reschedule(tx *store.Tx, at slot, was, is state) {
+func (q *live) reschedule(tx *store.Tx, at slot, was, is state, now int64) {
+	q.alarmBy(tx, is.Due, now)
 	if was.Due != is.Due {
 		dues.Delete(tx, dueKey(q.Space, was.Due, at))
 	}
