@@ -9,19 +9,20 @@ import (
 	"fogbank/wire"
 )
 
-// listings are the operations that have no resource.
-var listings = map[string]bool{
-	"ListUsers": true, "ListGroups": true, "ListRoles": true, "ListPolicies": true,
-	"GetAccountSummary": true, "GetAccountAuthorizationDetails": true, "SimulateCustomPolicy": true,
-}
+// listings are the operations about all users, groups or roles: their resource is the path asked for.
+var listings = map[string]kind{"ListUsers": userKind, "ListGroups": groupKind, "ListRoles": roleKind}
 
-// Access names the user, group, role or policy an operation is about, with its path, and the
+// Access names the user, group, role or policy an operation is about, with its path, or "*", and the
 // condition keys IAM has for it: iam:PolicyARN, iam:PermissionsBoundary, the tags given and those there are.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagement.html
 func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws.Access, error) {
 	a := aws.Access{Resource: "*", Context: map[string][]string{}}
-	if listings[op.Name] {
-		return []aws.Access{a}, nil
+	if k, ok := listings[op.Name]; ok {
+		e := entity{Kind: k, Account: aws.CallFrom(ctx).Account, Path: "/"}
+		if x, ok := in.(interface{ GetPathPrefix() string }); ok && x.GetPathPrefix() != "" {
+			e.Path = x.GetPathPrefix()
+		}
+		return aws.On(e.arn()), nil
 	}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		if e, ok := subject(ctx, in); ok {

@@ -200,7 +200,10 @@ func TestAccess(t *testing.T) {
 	}{
 		{"GetUser", &iam.GetUserInput{UserName: new("u")}, "arn:aws:iam::111111111111:user/x/u", "aws:ResourceTag/a"},
 		{"CreateUser", &iam.CreateUserInput{UserName: "v", Path: new("/y/"), Tags: []iam.Tag{{Key: "b", Value: "2"}}}, "arn:aws:iam::111111111111:user/y/v", "aws:RequestTag/b"},
-		{"ListUsers", &iam.ListUsersInput{}, "*", ""},
+		{"ListUsers", &iam.ListUsersInput{}, "arn:aws:iam::111111111111:user/", ""},
+		{"ListRoles", &iam.ListRolesInput{PathPrefix: new("/x/")}, "arn:aws:iam::111111111111:role/x/", ""},
+		{"ListPolicies", &iam.ListPoliciesInput{}, "*", ""},
+		{"GetAccountSummary", &iam.GetAccountSummaryInput{}, "*", ""},
 		{"AttachUserPolicy", &iam.AttachUserPolicyInput{UserName: "u", PolicyArn: administratorAccess}, "arn:aws:iam::111111111111:user/x/u", "iam:PolicyARN"},
 		{"AddUserToGroup", &iam.AddUserToGroupInput{UserName: "u", GroupName: "g"}, "arn:aws:iam::111111111111:group/g", ""},
 		{"CreateRole", &iam.CreateRoleInput{RoleName: "r", PermissionsBoundary: new(administratorAccess)}, "arn:aws:iam::111111111111:role/r", "iam:PermissionsBoundary"},
