@@ -1,7 +1,9 @@
 package compute
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -24,6 +26,9 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	crash       ends as a process that exits with status 1 does
 //	log         logs its event and answers null
 //	value:JSON  answers JSON
+//	trip:TEXT   logs its event, and fails if TEXT occurs in it
+//	refuse:TEXT logs its event, a batch of a queue or stream, and answers that the records in which TEXT
+//	            occurs failed (ReportBatchItemFailures)
 type Fake struct {
 	World    *world.World
 	Handlers map[string]Handler // by handler or function name; read only once in use
@@ -92,10 +97,48 @@ func (f *Fake) standard(name, arg string) Handler {
 			log(string(in.Payload))
 			return []byte("null"), nil
 		}
+	case "trip":
+		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
+			log(string(in.Payload))
+			if bytes.Contains(in.Payload, []byte(arg)) {
+				return nil, FakeError{"Error", "tripped over " + arg}
+			}
+			return []byte("null"), nil
+		}
+	case "refuse":
+		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
+			log(string(in.Payload))
+			return refusals(in.Payload, arg)
+		}
 	case "value":
 		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return []byte(arg), nil }
 	}
 	return nil
+}
+
+// refusals is a partial batch response naming the records in which text occurs.
+func refusals(event []byte, text string) ([]byte, error) {
+	var batch struct{ Records []json.RawMessage }
+	if err := json.Unmarshal(event, &batch); err != nil {
+		return nil, err
+	}
+	type item struct {
+		ID string `json:"itemIdentifier"`
+	}
+	failed := []item{}
+	for _, raw := range batch.Records {
+		var r struct {
+			MessageID string `json:"messageId"`
+			Dynamodb  struct{ SequenceNumber string }
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, err
+		}
+		if bytes.Contains(raw, []byte(text)) {
+			failed = append(failed, item{r.MessageID + r.Dynamodb.SequenceNumber})
+		}
+	}
+	return json.Marshal(map[string][]item{"batchItemFailures": failed})
 }
 
 // fakeEnv is one environment of a Fake.

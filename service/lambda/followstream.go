@@ -3,8 +3,10 @@ package lambda
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"fogbank/api/dynamodbstreams"
@@ -34,6 +36,7 @@ type streamRecord struct {
 	json     []byte
 	sequence string
 	at       time.Time
+	item     uint64 // a hash of the item's key: records of one item are delivered in order
 }
 
 // followStream follows every shard of the stream, children after their parents, until ctx ends.
@@ -111,7 +114,7 @@ type shardReader struct {
 func (r *runner) tail(shard string, initial bool, ends chan<- string) *relay.Tail[streamRecord] {
 	h := &shardReader{runner: r, shard: shard, initial: initial, ends: ends}
 	return relay.NewTail(r.account, r.region, relay.TailOptions[streamRecord]{
-		Name: r.m.UUID + "/" + shard, Topic: r.m.Source, Limit: int(r.m.BatchSize),
+		Name: r.m.UUID + "/" + shard, Topic: r.m.Source, Limit: int(r.m.BatchSize * r.m.Parallel),
 		Linger: time.Duration(r.m.WindowSeconds) * time.Second,
 		Read:   h.read, Deliver: h.deliver, Failed: h.failed,
 	})
@@ -241,14 +244,69 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 	return *out.ShardIterator, cursor, nil
 }
 
-// deliver is relay.TailOptions.Deliver: it invokes the function with the records, and with halves of them
-// while it fails, if the mapping says so.
-func (h *shardReader) deliver(ctx context.Context, records []streamRecord) (int, error) {
-	n, err := h.deliverBatch(ctx, records)
+// deliver is relay.TailOptions.Deliver: it invokes the function with the records, in as many lanes at
+// once as the mapping says. Records of one item are in one lane.
+func (h *shardReader) deliver(ctx context.Context, records []streamRecord) (n int, err error) {
+	if h.m.Parallel > 1 && len(records) > 1 {
+		n, err = h.deliverLanes(ctx, records)
+	} else {
+		n, err = h.deliverBatch(ctx, records)
+	}
 	h.note(ctx, err)
 	return n, err
 }
 
+// lane is a part of a batch, with the places its records had in it.
+type lane struct {
+	records []streamRecord
+	places  []int
+	failed  int // place of the first record not delivered
+	err     error
+}
+
+// deliverLanes delivers lanes at once. What follows the first record that failed is delivered again, also
+// in lanes that did not fail.
+func (h *shardReader) deliverLanes(ctx context.Context, records []streamRecord) (int, error) {
+	lanes := make([]lane, h.m.Parallel)
+	for i := range records {
+		l := &lanes[records[i].item%uint64(len(lanes))]
+		l.records, l.places = append(l.records, records[i]), append(l.places, i)
+	}
+	var busy sync.WaitGroup
+	for i := range lanes {
+		l := &lanes[i]
+		if len(l.records) == 0 {
+			continue
+		}
+		busy.Add(1)
+		h.s.world.Go(func(context.Context) {
+			defer busy.Done()
+			h.deliverLane(ctx, l)
+		})
+	}
+	busy.Wait()
+	n, err := len(records), error(nil)
+	for i := range lanes {
+		if l := &lanes[i]; l.err != nil && (err == nil || l.failed < n) {
+			n, err = l.failed, l.err
+		}
+	}
+	return n, err
+}
+
+// deliverLane delivers a lane by batches of the mapping's size.
+func (h *shardReader) deliverLane(ctx context.Context, l *lane) {
+	for at := 0; at < len(l.records); at += int(h.m.BatchSize) {
+		n, err := h.deliverBatch(ctx, l.records[at:min(at+int(h.m.BatchSize), len(l.records))])
+		if err != nil {
+			l.failed, l.err = l.places[min(at+n, len(l.places)-1)], err
+			return
+		}
+	}
+}
+
+// deliverBatch invokes the function with the records, and with halves of them while it fails, if the
+// mapping says so.
 func (h *shardReader) deliverBatch(ctx context.Context, records []streamRecord) (int, error) {
 	res, err := h.invoke(ctx, eventOf(records))
 	if err == nil && h.m.Partial {
@@ -294,8 +352,8 @@ func (h *shardReader) failed(ctx context.Context, records []streamRecord, failur
 		return 0, delay
 	}
 	skip = len(records)
-	if h.m.Bisect {
-		skip = 1
+	if h.m.Bisect || h.m.Parallel > 1 {
+		skip = 1 // what follows has not failed, or not alone
 	}
 	if h.m.OnFailure != "" {
 		if err := h.giveUp(ctx, records[:skip], condition, failures, failure); err != nil {
@@ -348,7 +406,12 @@ func (h *shardReader) convert(in *dynamodbstreams.Record) streamRecord {
 	}
 	b = append(b, `"dynamodb":{"ApproximateCreationDateTime":`...)
 	b = strconv.AppendInt(b, out.at.Unix(), 10)
-	b = d.Keys.AppendJSON(append(b, `,"Keys":`...))
+	b = append(b, `,"Keys":`...)
+	keys := len(b)
+	b = d.Keys.AppendJSON(b)
+	hash := fnv.New64a()
+	hash.Write(b[keys:])
+	out.item = hash.Sum64()
 	if d.NewImage != nil {
 		b = d.NewImage.AppendJSON(append(b, `,"NewImage":`...))
 	}

@@ -54,6 +54,7 @@ const (
 	defaultTimeout = 3   // seconds
 	defaultMemory  = 128 // MB
 	defaultTmp     = 512 // MB
+	maxTimeout     = 900 // seconds
 	maxVariables   = 4096
 	maxTags        = 50
 	modifiedForm   = "2006-01-02T15:04:05.000-0700"
@@ -463,6 +464,9 @@ func (s *Service) check(set settings) error {
 		if err := s.o.Supported(*set.runtime); err != nil {
 			return lambda.InvalidParameterValueException("The runtime parameter of %s cannot be used: %v.", *set.runtime, err)
 		}
+	}
+	if set.timeout != nil && *set.timeout > maxTimeout {
+		return lambda.ValidationException("1 validation error detected: Value '%d' at 'timeout' failed to satisfy constraint: Member must have value less than or equal to %d", *set.timeout, maxTimeout)
 	}
 	if set.environment != nil {
 		if err := checkVariables(set.environment.Variables); err != nil {
