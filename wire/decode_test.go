@@ -104,18 +104,30 @@ func TestDecodeJSON(t *testing.T) {
 
 // TestDecodeKeepsNothing changes the body after it was decoded, as a server that reuses buffers does.
 func TestDecodeKeepsNothing(t *testing.T) {
-	body := []byte(`{"QueueUrl":"queue","MessageBody":"body","MessageAttributes":{"name":{"DataType":"Binary","BinaryValue":"AAEC","StringValue":"\u0041b"}}}`)
-	op := sqs.API.Operation("SendMessage")
-	in, err := wire.Decode(op, wire.JSON10, httptest.NewRequest("POST", "/", nil), body, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := string(wire.AppendJSON(nil, op.Input, in))
-	for i := range body {
-		body[i] = '#'
-	}
-	if after := string(wire.AppendJSON(nil, op.Input, in)); after != before {
-		t.Errorf("the input changed with the body: %s", after)
+	r := func(target string) *http.Request { return httptest.NewRequest("POST", target, nil) }
+	for _, c := range []struct {
+		op     *wire.Operation
+		p      wire.Protocol
+		target string
+		body   string
+	}{
+		{sqs.API.Operation("SendMessage"), wire.JSON10, "/", `{"QueueUrl":"queue","MessageBody":"body","MessageAttributes":{"name":{"DataType":"Binary","BinaryValue":"AAEC","StringValue":"\u0041b"}}}`},
+		{sqs.API.Operation("SendMessage"), wire.Query, "/", "QueueUrl=queue&MessageBody=a+body&MessageAttribute.1.Name=k&MessageAttribute.1.Value.DataType=String"},
+		{dynamodb.API.Operation("PutItem"), wire.JSON10, "/", `{"TableName":"t","Item":{"key":{"S":"value"},"n":{"N":"12"},"b":{"B":"AAEC"},"m":{"M":{"x":{"SS":["a","b"]}}},"e":{"S":"\u0041"}}}`},
+		{lambda.API.Operation("Invoke"), wire.RESTJSON, "/", `{"payload":1}`},
+	} {
+		body := []byte(c.body)
+		in, err := wire.Decode(c.op, c.p, r(c.target), body, map[string]string{"FunctionName": "f"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := string(wire.AppendJSON(nil, c.op.Input, in))
+		for i := range body {
+			body[i] = '#'
+		}
+		if after := string(wire.AppendJSON(nil, c.op.Input, in)); after != before {
+			t.Errorf("%s: the input changed with the body: %s", c.op.Name, after)
+		}
 	}
 }
 
