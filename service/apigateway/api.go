@@ -103,7 +103,7 @@ func checkAPI(in *apigatewayv2.CreateApiInput) error {
 	case len(in.Tags) > maxTags:
 		return apigatewayv2.BadRequestException("An API can have no more than %d tags", maxTags)
 	case in.CredentialsArn != nil:
-		return notImplemented("Credentials of an integration")
+		return notImplemented("credentials of an integration")
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (s *Service) GetApis(ctx context.Context, in *apigatewayv2.GetApisInput) (*
 func (s *Service) UpdateApi(ctx context.Context, in *apigatewayv2.UpdateApiInput) (*apigatewayv2.UpdateApiOutput, error) {
 	switch {
 	case in.Target != nil || in.RouteKey != nil || in.CredentialsArn != nil:
-		return nil, notImplemented("Updates of a quick-create target")
+		return nil, notImplemented("updates of a quick-create target")
 	case in.RouteSelectionExpression != nil && *in.RouteSelectionExpression != selection:
 		return nil, apigatewayv2.BadRequestException("Invalid RouteSelectionExpression specified. For HTTP APIs it must be %s", selection)
 	}

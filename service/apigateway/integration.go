@@ -75,13 +75,13 @@ func (i *integration) update(in *apigatewayv2.UpdateIntegrationInput) error {
 	case i.Type != awsProxy:
 		return apigatewayv2.BadRequestException("HTTP APIs support only HTTP_PROXY and AWS_PROXY integration types")
 	case in.IntegrationSubtype != nil:
-		return notImplemented("Integrations with AWS services")
+		return notImplemented("integrations with AWS services")
 	case in.GetConnectionType() == "VPC_LINK" || in.ConnectionId != nil:
 		return notImplemented("VPC links")
 	case in.CredentialsArn != nil:
-		return notImplemented("Credentials of an integration")
+		return notImplemented("credentials of an integration")
 	case len(in.RequestParameters) > 0 || len(in.ResponseParameters) > 0:
-		return notImplemented("Parameter mapping")
+		return notImplemented("parameter mapping")
 	case len(in.RequestTemplates) > 0 || in.TemplateSelectionExpression != nil || in.ContentHandlingStrategy != nil || in.PassthroughBehavior != nil || in.TlsConfig != nil:
 		return apigatewayv2.BadRequestException("Templates, content handling and TLS settings are not supported for Lambda proxy integrations of HTTP APIs")
 	case i.Format != "1.0" && i.Format != "2.0":
@@ -97,7 +97,7 @@ func (i *integration) update(in *apigatewayv2.UpdateIntegrationInput) error {
 // arn:aws:apigateway:REGION:lambda:path/2015-03-31/functions/ARN/invocations.
 func functionOf(uri string) (string, error) {
 	if strings.Contains(uri, "${stageVariables") {
-		return "", notImplemented("Stage variables in the URI of an integration")
+		return "", notImplemented("stage variables in the URI of an integration")
 	}
 	if p, ok := aws.ARN(uri).Parse(); ok && p.Service == "apigateway" {
 		arn, ok := strings.CutPrefix(p.Resource, "path/2015-03-31/functions/")

@@ -60,7 +60,7 @@ func (r *route) update(tx *store.Tx, id string, in *apigatewayv2.UpdateRouteInpu
 	set(&r.Operation, in.OperationName)
 	switch {
 	case in.GetAuthorizationType() != "" && *in.AuthorizationType != "NONE" || in.AuthorizerId != nil || len(in.AuthorizationScopes) > 0:
-		return notImplemented("Authorisation of routes other than NONE")
+		return notImplemented("authorisation of routes other than NONE")
 	case in.GetApiKeyRequired():
 		return apigatewayv2.BadRequestException("ApiKeyRequired is not currently supported for HTTP APIs")
 	case len(in.RequestModels) > 0 || len(in.RequestParameters) > 0 || in.ModelSelectionExpression != nil || in.RouteResponseSelectionExpression != nil:
@@ -155,5 +155,5 @@ func describeRoute(id string, r route) apigatewayv2.GetRouteOutput {
 
 // CreateAuthorizer is refused: a route must not seem guarded when nobody stands there.
 func (s *Service) CreateAuthorizer(context.Context, *apigatewayv2.CreateAuthorizerInput) (*apigatewayv2.CreateAuthorizerOutput, error) {
-	return nil, notImplemented("Authorizers")
+	return nil, notImplemented("authorizers")
 }

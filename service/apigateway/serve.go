@@ -43,6 +43,15 @@ func hostAPI(host string) (id string, ok bool) {
 	return "", false
 }
 
+// What every request needs is kept decoded until its row changes.
+var (
+	keptPlaces = store.Derive(places, same[place])
+	keptAPIs   = store.Derive(apis, same[api])
+	keptStages = store.Derive(stages, same[stage])
+)
+
+func same[V any](_ store.Key, v V) (V, error) { return v, nil }
+
 // request is one request to an API on its way to a function.
 type request struct {
 	*http.Request
@@ -130,16 +139,16 @@ func (s *Service) locate(q *request) (found bool, err error) {
 	err = s.db.View(q.Context(), func(tx *store.Tx) error {
 		found = false
 		var ok bool
-		if q.place, ok = places.Get(tx, store.K(id)); !ok {
-			return nil
+		if q.place, ok, err = keptPlaces.Get(tx, store.K(id)); !ok || err != nil {
+			return err
 		}
 		tx = tx.In(q.place.Account, q.place.Region)
-		if a, ok := apis.Get(tx, store.K(id)); !ok || a.Disabled {
-			return nil
+		if a, ok, err := keptAPIs.Get(tx, store.K(id)); !ok || err != nil || a.Disabled {
+			return err
 		}
-		st, ok := q.chooseStage(tx, path)
-		if !ok {
-			return nil
+		st, ok, err := q.chooseStage(tx, path)
+		if !ok || err != nil {
+			return err
 		}
 		q.vars = st.Variables
 		q.router, found, err = routers.Get(tx, store.K(id, st.Deployment))
@@ -152,20 +161,20 @@ func (s *Service) locate(q *request) (found bool, err error) {
 }
 
 // chooseStage takes a stage's name off the front of the path, or else the $default stage.
-func (q *request) chooseStage(tx *store.Tx, path string) (stage, bool) {
+func (q *request) chooseStage(tx *store.Tx, path string) (stage, bool, error) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if name = strings.ReplaceAll(name, "%24", "$"); name == defaultStage {
 		q.stage, q.path, q.rawPath = defaultStage, "/"+rest, "/"+rest
-		return stages.Get(tx, store.K(q.api, defaultStage))
+		return keptStages.Get(tx, store.K(q.api, defaultStage))
 	}
 	if name != "" {
-		if st, ok := stages.Get(tx, store.K(q.api, name)); ok {
+		if st, ok, err := keptStages.Get(tx, store.K(q.api, name)); ok || err != nil {
 			q.stage, q.path, q.rawPath = name, "/"+rest, path
-			return st, true
+			return st, ok, err
 		}
 	}
 	q.stage, q.path, q.rawPath = defaultStage, path, path
-	return stages.Get(tx, store.K(q.api, defaultStage))
+	return keptStages.Get(tx, store.K(q.api, defaultStage))
 }
 
 // source is the ARN a function's permission names: arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH.

@@ -82,7 +82,7 @@ func labelOf(in any, label string) (v string) {
 
 // notImplemented refuses what a client asks for and would wrongly believe to have.
 func notImplemented(what string) error {
-	return aws.Errorf("NotImplemented", 501, "%s: not implemented for HTTP APIs here.", what)
+	return aws.Errorf("NotImplemented", 501, "Not implemented: %s.", what)
 }
 
 const idLetters = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -137,9 +137,9 @@ func (st *stage) update(tx *store.Tx, in *apigatewayv2.UpdateStageInput, now tim
 	set(&st.Description, in.Description)
 	switch {
 	case in.AccessLogSettings != nil:
-		return notImplemented("Access logs")
+		return notImplemented("access logs")
 	case !harmless(in.DefaultRouteSettings) || len(in.RouteSettings) > 0:
-		return notImplemented("Throttling, detailed metrics and logging of routes")
+		return notImplemented("throttling, detailed metrics and logging of routes")
 	case in.ClientCertificateId != nil:
 		return apigatewayv2.BadRequestException("Client certificates are not supported for HTTP APIs")
 	case in.DeploymentId != nil && st.AutoDeploy:

@@ -45,13 +45,21 @@ func (s *Service) FilterLogEvents(ctx context.Context, in *logs.FilterLogEventsI
 		if err != nil {
 			return err
 		}
-		m := merge{tx: tx, after: after, from: max(g.floor(now), timeOr(in.StartTime, 0)), to: timeOr(in.EndTime, math.MaxInt64-1)}
+		m := merge{tx: tx, after: after, from: max(g.floor(now), in.GetStartTime()), to: endOf(in)}
 		if err := m.open(g, in); err != nil {
 			return err
 		}
 		out.Events, out.NextToken = m.page(want, eventLimit(in.Limit))
 		return nil
 	})
+}
+
+// endOf is the last timestamp searched.
+func endOf(in *logs.FilterLogEventsInput) int64 {
+	if in.EndTime == nil {
+		return math.MaxInt64 - 1
+	}
+	return min(*in.EndTime, math.MaxInt64-1)
 }
 
 // merge reads several streams in the order of time: a heap of readers by their next event.
@@ -164,8 +172,8 @@ func (m *merge) page(want *pattern, limit int) ([]logs.FilteredLogEvent, *string
 		}
 		size += len(e.message) + eventOverhead
 		f := logs.FilteredLogEvent{LogStreamName: new(stream), Message: new(e.message), EventId: new(e.position.String())}
-		setTime(&f.Timestamp, e.at)
-		setTime(&f.IngestionTime, e.ingested)
+		f.Timestamp = new(e.at)
+		f.IngestionTime = new(e.ingested)
 		list = append(list, f)
 	}
 	return list, new(last.String())

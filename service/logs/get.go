@@ -44,10 +44,10 @@ func (s *Service) GetLogEvents(ctx context.Context, in *logs.GetLogEventsInput) 
 			return err
 		}
 		r := store.Range{Prefix: store.K(st.ID), Reverse: !forward}
-		from := max(g.floor(now), timeOr(in.StartTime, 0))
+		from := max(g.floor(now), in.GetStartTime())
 		r.From = store.K(st.ID, from)
 		if in.EndTime != nil {
-			r.To = store.K(st.ID, timeOr(in.EndTime, 0))
+			r.To = store.K(st.ID, in.GetEndTime())
 		}
 		if at != (position{}) {
 			r.After = at.key(st.ID)
@@ -62,8 +62,8 @@ func (s *Service) GetLogEvents(ctx context.Context, in *logs.GetLogEventsInput) 
 	out := &logs.GetLogEventsOutput{Events: make([]logs.OutputLogEvent, len(page))}
 	for i, e := range page {
 		out.Events[i].Message = new(e.message)
-		setTime(&out.Events[i].Timestamp, e.at)
-		setTime(&out.Events[i].IngestionTime, e.ingested)
+		out.Events[i].Timestamp = new(e.at)
+		out.Events[i].IngestionTime = new(e.ingested)
 	}
 	if len(page) > 0 {
 		first, last = page[0].position, page[len(page)-1].position

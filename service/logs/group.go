@@ -145,7 +145,7 @@ func describeGroup(tx *store.Tx, name string, g group) logs.LogGroup {
 		LogGroupName: new(name), Arn: new(arn + ":*"), LogGroupArn: new(arn),
 		MetricFilterCount: new(int32(0)), StoredBytes: new(int64(0)), LogGroupClass: new(g.Class),
 	}
-	setTime(&d.CreationTime, g.Created)
+	d.CreationTime = new(g.Created)
 	if g.Retention > 0 {
 		d.RetentionInDays = new(g.Retention)
 	}

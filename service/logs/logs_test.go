@@ -39,8 +39,7 @@ func put(t *testing.T, s *Service, ctx context.Context, stream string, at time.T
 	t.Helper()
 	in := &logs.PutLogEventsInput{LogGroupName: "g", LogStreamName: stream}
 	for i, m := range messages {
-		e := logs.InputLogEvent{Message: m}
-		assign(&e.Timestamp, at.Add(time.Duration(i)*time.Second).UnixMilli())
+		e := logs.InputLogEvent{Message: m, Timestamp: at.Add(time.Duration(i) * time.Second).UnixMilli()}
 		in.LogEvents = append(in.LogEvents, e)
 	}
 	out, err := s.PutLogEvents(ctx, in)
@@ -48,12 +47,6 @@ func put(t *testing.T, s *Service, ctx context.Context, stream string, at time.T
 		t.Fatal(err)
 	}
 	return out
-}
-
-func assign[T moment](to *T, ms int64) {
-	var p *T
-	setTime(&p, ms)
-	*to = *p
 }
 
 func texts(list []logs.OutputLogEvent) string {
@@ -151,8 +144,8 @@ func TestFilterLogEvents(t *testing.T) {
 			t.Errorf("term in one stream: %q", got)
 		}
 		in = &logs.FilterLogEventsInput{LogStreamNamePrefix: new("a")}
-		setTime(&in.StartTime, now.Add(time.Second).UnixMilli())
-		setTime(&in.EndTime, now.Add(time.Second).UnixMilli())
+		in.StartTime = new(now.Add(time.Second).UnixMilli())
+		in.EndTime = new(now.Add(time.Second).UnixMilli())
 		if got, _ := filter(t, s, ctx, in); got != "a:three ERROR" {
 			t.Errorf("both ends included: %q", got)
 		}
@@ -184,7 +177,7 @@ func TestInterleaving(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range out.Events {
-				if at := timeOr(e.Timestamp, 0); at < last {
+				if at := *e.Timestamp; at < last {
 					t.Fatalf("%d after %d", at, last)
 				} else {
 					last = at
@@ -223,7 +216,7 @@ func TestRejected(t *testing.T) {
 			in := &logs.PutLogEventsInput{LogGroupName: "g", LogStreamName: "a"}
 			for _, at := range c.at {
 				e := logs.InputLogEvent{Message: strings.Repeat("x", c.size)}
-				assign(&e.Timestamp, now.UnixMilli()+at)
+				e.Timestamp = now.UnixMilli() + at
 				in.LogEvents = append(in.LogEvents, e)
 			}
 			if _, err := s.PutLogEvents(ctx, in); !aws.IsCode(err, "InvalidParameterException") {
@@ -371,7 +364,7 @@ func BenchmarkPutLogEvents(b *testing.B) {
 	in := &logs.PutLogEventsInput{LogGroupName: "g", LogStreamName: "a"}
 	for range 5 {
 		e := logs.InputLogEvent{Message: "START RequestId: 8f5d5f3c-0000-4000-8000-000000000000 Version: $LATEST"}
-		assign(&e.Timestamp, w.Now().UnixMilli())
+		e.Timestamp = w.Now().UnixMilli()
 		in.LogEvents = append(in.LogEvents, e)
 	}
 	b.ReportAllocs()

@@ -34,7 +34,7 @@ func (s *Service) PutLogEvents(ctx context.Context, in *logs.PutLogEventsInput) 
 		var taken []logs.InputLogEvent
 		taken, out.RejectedLogEventsInfo = g.accept(in.LogEvents, now)
 		for i := range taken {
-			events.Add(tx, store.K(st.ID, millis(taken[i].Timestamp)), event{now.UnixMilli(), taken[i].Message})
+			events.Add(tx, store.K(st.ID, taken[i].Timestamp), event{now.UnixMilli(), taken[i].Message})
 		}
 		return nil
 	})
@@ -48,14 +48,14 @@ func checkBatch(batch []logs.InputLogEvent) error {
 	size := 0
 	for i := range batch {
 		size += len(batch[i].Message) + eventOverhead
-		if i > 0 && millis(batch[i].Timestamp) < millis(batch[i-1].Timestamp) {
+		if i > 0 && batch[i].Timestamp < batch[i-1].Timestamp {
 			return logs.InvalidParameterException("Log events in a single PutLogEvents request must be in chronological order.")
 		}
 	}
 	if size > maxBytes {
 		return logs.InvalidParameterException("Upload too large: %d bytes exceeds limit of %d", size, maxBytes)
 	}
-	if n := len(batch); n > 0 && millis(batch[n-1].Timestamp)-millis(batch[0].Timestamp) > maxSpan.Milliseconds() {
+	if n := len(batch); n > 0 && batch[n-1].Timestamp-batch[0].Timestamp > maxSpan.Milliseconds() {
 		return logs.InvalidParameterException("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
 	return nil
@@ -66,15 +66,15 @@ func (g *group) accept(batch []logs.InputLogEvent, now time.Time) ([]logs.InputL
 	var info logs.RejectedLogEventsInfo
 	oldest, expired := now.Add(-maxPast).UnixMilli(), g.floor(now)
 	from, to := 0, len(batch)
-	for from < to && millis(batch[from].Timestamp) < max(oldest, expired) {
+	for from < to && batch[from].Timestamp < max(oldest, expired) {
 		from++
-		if millis(batch[from-1].Timestamp) < expired {
+		if batch[from-1].Timestamp < expired {
 			info.ExpiredLogEventEndIndex = new(int32(from))
 		} else {
 			info.TooOldLogEventEndIndex = new(int32(from))
 		}
 	}
-	for to > from && millis(batch[to-1].Timestamp) > now.Add(maxLead).UnixMilli() {
+	for to > from && batch[to-1].Timestamp > now.Add(maxLead).UnixMilli() {
 		to--
 		info.TooNewLogEventStartIndex = new(int32(to))
 	}

@@ -172,11 +172,11 @@ func describeStream(tx *store.Tx, group string, v seenStream) logs.LogStream {
 		LogStreamName: new(v.name), Arn: new(groupARN(tx, group) + ":log-stream:" + v.name), StoredBytes: new(int64(0)),
 		UploadSequenceToken: new(position{v.ingested, 0}.String()),
 	}
-	setTime(&d.CreationTime, v.Created)
+	d.CreationTime = new(v.Created)
 	if v.last > 0 {
-		setTime(&d.FirstEventTimestamp, v.first)
-		setTime(&d.LastEventTimestamp, v.last)
-		setTime(&d.LastIngestionTime, v.ingested)
+		d.FirstEventTimestamp = new(v.first)
+		d.LastEventTimestamp = new(v.last)
+		d.LastIngestionTime = new(v.ingested)
 	}
 	return d
 }
