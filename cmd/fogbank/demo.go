@@ -43,7 +43,7 @@ func demo(ctx context.Context, args []string) error {
 	flags.StringVar(&o.data, "data", "", "data directory (default: a new one, removed at the end)")
 	flags.StringVar(&o.listen, "listen", "", "address to serve (default 127.0.0.1:4566, or a free port if that is taken)")
 	flags.IntVar(&o.kills, "kills", 2, "how often to kill the server on the way")
-	flags.Float64Var(&o.rate, "rate", 25, "requests a second")
+	flags.Float64Var(&o.rate, "rate", 40, "requests a second")
 	flags.Parse(args[1:])
 	d, err := newDemo(&o)
 	if err != nil {
@@ -236,8 +236,9 @@ func (d *demonstration) crash(ctx context.Context) error {
 // send runs the sender, shows its progress and kills the server at its milestones.
 func (d *demonstration) send(ctx context.Context, state string) (map[string]any, error) {
 	c := d.command(ctx, d.orders, "send", "-json", "-state", state, "-rate", fmt.Sprint(d.rate))
+	c.Stdout = nil
 	pipe, err := c.StdoutPipe()
-	if c.Stdout = nil; err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return d.follow(ctx, c, pipe)
@@ -253,14 +254,18 @@ func (d *demonstration) follow(ctx context.Context, c *exec.Cmd, pipe io.Reader)
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
+		var head struct{ Type string }
 		var p progress
-		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+		err := json.Unmarshal(lines.Bytes(), &head)
+		if err == nil && head.Type == "verdict" {
+			err = json.Unmarshal(lines.Bytes(), &verdict)
+		} else if err == nil {
+			err = json.Unmarshal(lines.Bytes(), &p)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("the sender said %.100q: %w", lines.Text(), err)
 		}
-		if p.Type == "verdict" {
-			if err := json.Unmarshal(lines.Bytes(), &verdict); err != nil {
-				return nil, err
-			}
+		if head.Type == "verdict" {
 			continue
 		}
 		d.screen.progress(lines.Bytes(), &p)

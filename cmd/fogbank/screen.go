@@ -70,7 +70,7 @@ func (s *screen) progress(raw []byte, p *progress) {
 		s.erase()
 		fmt.Print(table)
 		s.drawn = strings.Count(table, "\n")
-	case time.Since(s.shown) > 2*time.Second || p.Sent == p.Requests && p.Hops[len(p.Hops)-1].InFlight == 0:
+	case time.Since(s.shown) > 2*time.Second:
 		last := p.Hops[len(p.Hops)-1]
 		fmt.Printf("sent %d/%d, accepted %d, refused %d, retries %d; through every hop: %d, on the way: %d\n",
 			p.Sent, p.Requests, p.Accepted, p.Refused, p.Retries, last.Count, last.InFlight)

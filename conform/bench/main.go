@@ -279,7 +279,10 @@ func echoZip(dir string) ([]byte, error) {
 	if _, err := w.Write(program); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }
 
 // orders runs the order system: at ten orders a second for latency, then in a closed loop.

@@ -130,7 +130,10 @@ func buildZip(ctx context.Context, pkg string) ([]byte, error) {
 	if _, err := w.Write(program); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), z.Close()
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // functionOS is linux on AWS; a server that runs functions on another system says so with FUNCTION_GOOS.
