@@ -364,7 +364,7 @@ func (p *page) startAfter(key attribute.Item) error {
 	if !ok {
 		return validation("The provided starting key is invalid")
 	}
-	if p.r.From != "" && place < p.r.From && !p.r.Reverse || p.r.To != "" && place >= p.r.To && p.r.Reverse {
+	if place < p.r.From || p.r.To != "" && place >= p.r.To {
 		return validation("The provided starting key is outside query boundaries based on provided conditions")
 	}
 	p.r.After = place
