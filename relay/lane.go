@@ -108,10 +108,11 @@ func (r *Relay[V]) dispatch() {
 	for vain := 0; vain < r.ready.len() && r.free > 0; {
 		l := r.ready.pop()
 		l.queued = false
-		if r.advance(l, now) {
+		switch {
+		case r.advance(l, now):
 			vain = 0
-		} else {
-			vain++
+		case l.queued:
+			vain++ // it waits for others; so may all that are ready
 		}
 	}
 }
