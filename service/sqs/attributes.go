@@ -223,16 +223,20 @@ func (s *Service) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttrib
 		if err != nil {
 			return err
 		}
-		out.Attributes = map[string]string{}
+		values := map[string]string{}
 		all := slices.Contains(in.AttributeNames, sqs.QueueAttributeNameAll)
 		wants := func(name string) bool { return all || slices.Contains(in.AttributeNames, name) }
 		for i := range attributeRules {
 			rule := &attributeRules[i]
 			if value := rule.get(&q.queue); value != "" && wants(rule.name) && (q.FIFO || !rule.fifo) {
-				out.Attributes[rule.name] = value
+				values[rule.name] = value
 			}
 		}
-		q.describe(tx, now.UnixNano(), wants, out.Attributes)
+		q.describe(tx, now.UnixNano(), wants, values)
+		out.Attributes = nil
+		if len(values) > 0 {
+			out.Attributes = values
+		}
 		return nil
 	})
 	if err != nil {

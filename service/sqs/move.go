@@ -105,15 +105,16 @@ func accessOfTask(source aws.ARN, action string) []aws.Access {
 	}
 }
 
-// queueAt returns the queue an ARN names, which must be in the caller's account and region.
-func queueAt(tx *store.Tx, arn aws.ARN) (*live, error) {
+// queueAt returns the queue an ARN given for a parameter names, which must be in the caller's account and region.
+func queueAt(tx *store.Tx, arn aws.ARN, parameter string) (*live, error) {
+	missing := sqs.ResourceNotFoundException("The resource that you specified for the %s parameter doesn't exist.", parameter)
 	p, ok := arn.Parse()
 	if !ok || p.Service != "sqs" || p.Account != tx.Account() || p.Region != tx.Region() {
-		return nil, sqs.ResourceNotFoundException("The resource that you specified for the SourceArn parameter doesn't exist.")
+		return nil, missing
 	}
 	q, ok, err := lives.Get(tx, store.K(p.Resource))
 	if err == nil && !ok {
-		err = sqs.ResourceNotFoundException("The resource that you specified for the SourceArn parameter doesn't exist.")
+		err = missing
 	}
 	return q, err
 }
@@ -127,7 +128,7 @@ func (s *Service) StartMessageMoveTask(ctx context.Context, in *sqs.StartMessage
 	t := moveTask{ID: s.world.UUID(), Source: aws.ARN(in.SourceArn), Target: aws.ARN(in.GetDestinationArn()),
 		Rate: in.GetMaxNumberOfMessagesPerSecond(), Status: taskRunning, Started: now.UnixMilli()}
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		q, err := queueAt(tx, t.Source)
+		q, err := queueAt(tx, t.Source, "SourceArn")
 		if err != nil {
 			return err
 		}
@@ -169,7 +170,7 @@ func (t *moveTask) check(tx *store.Tx, q *live) error {
 	if t.Target == "" {
 		return nil
 	}
-	target, err := queueAt(tx, t.Target)
+	target, err := queueAt(tx, t.Target, "DestinationArn")
 	if err != nil {
 		return err
 	}
@@ -230,7 +231,7 @@ func (q *live) drain(tx *store.Tx, target aws.ARN, n int, now int64) (moved int,
 		if to == "" {
 			to = aws.ARN(m.Origin)
 		}
-		into, err := queueAt(tx, to)
+		into, err := queueAt(tx, to, "DestinationArn")
 		if err != nil || into.FIFO {
 			return moved, "CouldNotDetermineMessageSource"
 		}
@@ -250,7 +251,7 @@ func (s *Service) CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessa
 	}
 	var moved int64
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		q, err := queueAt(tx, h.source)
+		q, err := queueAt(tx, h.source, "SourceArn")
 		if err != nil {
 			return err
 		}
@@ -284,7 +285,7 @@ func (s *Service) ListMessageMoveTasks(ctx context.Context, in *sqs.ListMessageM
 	}
 	out := &sqs.ListMessageMoveTasksOutput{Results: []sqs.ListMessageMoveTasksResultEntry{}}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		q, err := queueAt(tx, aws.ARN(in.SourceArn))
+		q, err := queueAt(tx, aws.ARN(in.SourceArn), "SourceArn")
 		if err != nil {
 			return err
 		}

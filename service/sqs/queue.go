@@ -53,9 +53,17 @@ func derive(_ store.Key, q queue) (*live, error) {
 
 // find returns the queue a URL names, or QueueDoesNotExist.
 func find(tx *store.Tx, url string) (*live, error) {
-	_, name, err := address(url)
+	account, name, err := address(url)
 	if err != nil {
 		return nil, err
+	}
+	return owned(tx, account, name)
+}
+
+// owned is named for a queue whose URL says it belongs to account. The gate has made that the transaction's.
+func owned(tx *store.Tx, account, name string) (*live, error) {
+	if account != tx.Account() {
+		return nil, noQueue()
 	}
 	return named(tx, name)
 }

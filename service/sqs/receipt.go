@@ -50,8 +50,11 @@ func (s *Service) sealing(ctx context.Context, f func(*store.Tx, *sealer) error,
 // receiptFor opens a handle given for a queue.
 func (s *sealer) receiptFor(q *live, handle string) (receipt, error) {
 	r, ok := s.open(handle)
-	if !ok || r.Queue != q.ID {
-		return r, sqs.ReceiptHandleIsInvalid("The input receipt handle is invalid.")
+	switch {
+	case !ok:
+		return r, sqs.ReceiptHandleIsInvalid("The input receipt handle \"%s\" is not a valid receipt handle.", clip(handle))
+	case r.Queue != q.ID:
+		return r, sqs.ReceiptHandleIsInvalid("The receipt handle \"%s\" is not valid for this queue.", clip(handle))
 	}
 	return r, nil
 }
@@ -127,7 +130,7 @@ func (s *Service) withReceipts(ctx context.Context, url string, f func(tx *store
 	}
 	now := s.world.Now().UnixNano()
 	return s.sealing(ctx, func(tx *store.Tx, seal *sealer) error {
-		q, err := named(tx, name)
+		q, err := owned(tx, account, name)
 		if err != nil {
 			return err
 		}

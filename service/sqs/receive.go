@@ -21,6 +21,7 @@ type taken struct {
 
 // order is a ReceiveMessage request, checked.
 type order struct {
+	account    string // of the queue, from its URL
 	name       string // of the queue
 	topic      string // its ARN
 	most       int
@@ -37,7 +38,7 @@ func orderOf(call *aws.Call, in *sqs.ReceiveMessageInput) (o order, err error) {
 	if err != nil {
 		return o, err
 	}
-	o = order{name: name, topic: string(aws.MakeARN("sqs", call.Region, account, name)), most: 1, visibility: -1, wait: -1}
+	o = order{account: account, name: name, topic: string(aws.MakeARN("sqs", call.Region, account, name)), most: 1, visibility: -1, wait: -1}
 	if n := in.MaxNumberOfMessages; n != nil {
 		if *n < 1 || *n > maxBatch {
 			return o, invalidValue(*n, "MaxNumberOfMessages", "Must be between 1 and %d, if provided.", maxBatch)
@@ -134,7 +135,7 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 func (s *Service) peek(ctx context.Context, o *order) (visible bool, err error) {
 	now := s.world.Now().UnixNano()
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		q, err := named(tx, o.name)
+		q, err := owned(tx, o.account, o.name)
 		if err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ type take struct {
 func (s *Service) take(ctx context.Context, o *order, waited bool) (t take, err error) {
 	now := s.world.Now()
 	err = s.sealing(ctx, func(tx *store.Tx, sealer *sealer) error {
-		q, err := named(tx, o.name)
+		q, err := owned(tx, o.account, o.name)
 		if err != nil {
 			return err
 		}
@@ -291,8 +292,13 @@ func (s *state) receive(now, due int64) {
 }
 
 // expired tells whether a message is older than the queue keeps messages.
-func (q *live) expired(at slot, now int64) bool {
-	return int64(at.At)+q.RetentionSeconds*int64(time.Second) <= now
+func (q *live) expired(at slot, now int64) bool { return at.At < q.keptFrom(now) }
+
+// keptFrom returns the slot time before which messages are too old. Like the SentTimestamp it is in whole milliseconds, so
+// that messages sent in one instant end together.
+func (q *live) keptFrom(now int64) uint64 {
+	const ms = int64(time.Millisecond)
+	return uint64(max((now-q.RetentionSeconds*int64(time.Second))/ms+1, 0) * ms)
 }
 
 // room returns the traffic and how many messages may be handed out. The number in flight is exact only after a

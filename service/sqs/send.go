@@ -218,7 +218,7 @@ func (s *Service) send(ctx context.Context, url string, list []outgoing, now tim
 		locks = []string{string(aws.MakeARN("sqs", call.Region, account, name))}
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		q, err := named(tx, name)
+		q, err := owned(tx, account, name)
 		if err != nil {
 			return err
 		}

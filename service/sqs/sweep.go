@@ -69,8 +69,7 @@ func (s *Service) sweep(ctx context.Context, _ store.Key, job spaceJob) error {
 
 // sweepMessages removes messages past their retention and returns how many.
 func (q *live) sweepMessages(tx *store.Tx, now int64) (n int) {
-	end := uint64(max(now-q.RetentionSeconds*int64(time.Second)+1, 0))
-	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, end), Limit: sweepRows}
+	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, q.keptFrom(now)), Limit: sweepRows}
 	for key, m := range messages.Scan(tx, at) {
 		var place slot
 		if err := key.Parse(nil, &place.At, &place.Tie); err != nil {
