@@ -271,8 +271,7 @@ func (s *script) call(ctx context.Context, service, name string, args []string) 
 
 func failure(err error) string {
 	if e, ok := errors.AsType[*aws.Error](err); ok {
-		b, _ := json.Marshal(map[string]string{"__type": e.Code, "message": e.Message})
-		return "!" + string(b)
+		return "!" + string(wire.AppendError(nil, e))
 	}
 	return "!" + err.Error()
 }
@@ -300,11 +299,7 @@ func input(op *wire.Operation, args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := wire.ParseJSON(op.Input, b)
-	if err != nil {
-		return nil, err
-	}
-	return in, wire.Validate(op, in)
+	return wire.ParseInput(op, b)
 }
 
 // http sends a plain request, as a browser would, to a data plane: http METHOD URL [body].

@@ -48,6 +48,9 @@ func New(db *store.DB, w *world.World, log *slog.Logger, queues Queues, function
 		Deliver: s.deliver,
 		Retry:   retry,
 		Dead:    s.dead,
+		// A lane is a subscription: its endpoint gets messages as they were published. What cannot
+		// succeed is dead at once, so only an endpoint that is down holds up its own lane.
+		Ordered: true,
 		Lanes:   deliveryLanes,
 	})
 	return s

@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,7 @@ const (
 
 // far is the far side: queues and functions that keep what they were sent, and fail as told.
 type far struct {
+	mu      sync.Mutex
 	sent    []sent
 	fail    func(endpoint string) (before, after error)
 	invoked [][]byte
@@ -47,6 +49,8 @@ type sent struct {
 }
 
 func (f *far) SendMessage(ctx context.Context, in *sqs.SendMessageInput) (*sqs.SendMessageOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	c := aws.CallFrom(ctx)
 	queue := in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '/')+1:]
 	var before, after error
@@ -61,6 +65,8 @@ func (f *far) SendMessage(ctx context.Context, in *sqs.SendMessageInput) (*sqs.S
 }
 
 func (f *far) Invoke(_ context.Context, in *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.invoked = append(f.invoked, in.Payload)
 	return &lambda.InvokeOutput{}, nil
 }
