@@ -18,6 +18,7 @@ type lane[V any] struct {
 
 	queue  []Item[V] // never tried, oldest first
 	cursor uint64    // every stored item up to this stamp has been in queue
+	pushed uint64    // the newest stamp push was called with
 	more   bool      // there may be stored items above cursor that are not in queue
 	missed bool      // items were added during load
 
@@ -67,9 +68,9 @@ func (r *Relay[V]) push(key store.Key, item Item[V]) {
 			return
 		}
 	}
+	l.pushed = item.stamp
 	switch {
-	case item.stamp <= l.cursor:
-		return
+	case item.stamp <= l.cursor: // a load was quicker
 	case l.more || l.loading || len(l.queue) >= laneBuffer || r.buffered > bufferBytes:
 		l.more, l.missed = true, true
 	default:
@@ -201,7 +202,9 @@ func (r *Relay[V]) rest(l *lane[V]) {
 		r.sleepUntil(l)
 		return
 	}
-	if l.inFlight == 0 && l.unsettled == 0 && len(l.queue) == 0 && !l.more && r.lanes[l.key] == l {
+	// A load may have seen an item whose push is still to come; forgotten, we would take it for a new one.
+	told := l.cursor <= l.pushed || r.db.Told(l.cursor)
+	if told && l.inFlight == 0 && l.unsettled == 0 && len(l.queue) == 0 && !l.more && r.lanes[l.key] == l {
 		delete(r.lanes, l.key)
 		if l.place > 0 {
 			heap.Remove(&r.sleeping, l.place-1)

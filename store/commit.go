@@ -317,9 +317,14 @@ func (l *lockTable) lock(names []string) (unlock func()) {
 
 var lockSeed = maphash.MakeSeed()
 
+// Told reports whether the AfterCommit calls of the transaction that was given the stamp by Table.Add have
+// been made, which is soon after its rows can be seen.
+func (db *DB) Told(stamp uint64) bool { return stamp>>stampBits <= db.post.ran.Load() }
+
 // aftermath holds what is to happen when commits have become durable.
 type aftermath struct {
 	pending atomic.Int32
+	ran     atomic.Uint64 // every consequence of commits up to this one has been carried out
 	mu      sync.Mutex
 	queue   []consequence
 	running bool
@@ -363,6 +368,7 @@ func (a *aftermath) run(db *DB, n uint64) {
 			for _, f := range c.after {
 				f()
 			}
+			a.ran.Store(c.n)
 		}
 		a.mu.Lock()
 		a.running = false

@@ -162,6 +162,7 @@ func (db *DB) recover() error {
 	db.commits.last.Store(reserved)
 	db.commits.begun.Store(reserved)
 	db.durable.at.Store(reserved)
+	db.post.ran.Store(reserved)
 	db.history.reset(reserved)
 	return err
 }
