@@ -91,10 +91,13 @@ func newHolder(_ store.Key, e entity) (*holder, error) {
 	return h, err
 }
 
-// SeedRootKey makes keyID the only root key of an account.
+// SeedRootKey makes keyID the only root key of an account. It fails when a user has that key.
 func (s *Service) SeedRootKey(ctx context.Context, keyID, secret, account string) error {
 	k := accessKey{Account: account, Secret: secret, Created: s.now()}
 	return s.db.Update(withAccount(ctx, account), func(tx *store.Tx) error {
+		if old, ok := keys.Get(tx, store.K(keyID)); ok && old.UserID != "" {
+			return errors.New("iam: the root key's id is that of a user's access key")
+		}
 		for key, old := range keys.All(tx, "") {
 			if old.UserID == "" && old.Account == account {
 				keys.Delete(tx, key)
