@@ -29,14 +29,6 @@ type reference struct {
 	list    []*ref
 }
 
-func (q *reference) find(body string) *ref {
-	i := slices.IndexFunc(q.list, func(r *ref) bool { return r.body == body })
-	if i < 0 {
-		return nil
-	}
-	return q.list[i]
-}
-
 // available returns what may be received: in a standard queue in the order expected, in a FIFO queue by group.
 func (q *reference) available(now time.Time) (list []*ref) {
 	blocked := map[string]bool{}
