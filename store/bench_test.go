@@ -224,3 +224,34 @@ func BenchmarkCommitCPU(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOpen opens an empty directory and one that was closed well.
+func BenchmarkOpen(b *testing.B) {
+	b.Run("empty", func(b *testing.B) {
+		for range b.N {
+			openAndClose(b, b.TempDir())
+		}
+	})
+	b.Run("used", func(b *testing.B) {
+		dir := b.TempDir()
+		openAndClose(b, dir)
+		b.ResetTimer()
+		for range b.N {
+			openAndClose(b, dir)
+		}
+	})
+}
+
+func openAndClose(b *testing.B, dir string) {
+	w := world.New()
+	db, err := Open(Options{Dir: dir, World: w})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	w.Stop()
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.StartTimer()
+}

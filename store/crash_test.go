@@ -26,6 +26,7 @@ import (
 
 var (
 	kills = flag.Int("kills", 5, "how often the crash test kills its child")
+	large = flag.Bool("large", false, "measure opening a directory of 1 GB after a kill")
 	cuts  = flag.Int("cuts", 60, "how often the power is cut")
 )
 
@@ -182,9 +183,9 @@ func TestKill(t *testing.T) {
 
 // runChild runs the journal in another process on dir, kills it a while after its first acknowledgement,
 // and notes the last acknowledgements it got out.
-func runChild(t *testing.T, dir string, life time.Duration, acked []int) {
+func runChild(t *testing.T, dir string, life time.Duration, acked []int, env ...string) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	cmd.Env = append(os.Environ(), "FOGBANK_STORE_CHILD="+dir)
+	cmd.Env = append(append(os.Environ(), "FOGBANK_STORE_CHILD="+dir), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -216,9 +217,17 @@ func TestChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("run by TestKill")
 	}
-	db, err := Open(Options{Dir: dir, World: world.New(), MemTableBytes: 512 << 10})
+	o := Options{Dir: dir, World: world.New(), MemTableBytes: 512 << 10}
+	fill := os.Getenv("FOGBANK_STORE_FILL") != ""
+	if fill {
+		o.MemTableBytes = 0
+	}
+	db, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if fill {
+		fillStore(t, db, 1<<30)
 	}
 	var group sync.WaitGroup
 	for who := range 4 {
@@ -234,6 +243,49 @@ func TestChild(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// fillStore writes size bytes in rows of 1 KiB at random places.
+func fillStore(t testing.TB, db *DB, size int) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	noise := make([]byte, 1<<20)
+	for i := range noise {
+		noise[i] = byte(rnd.Uint32())
+	}
+	for written := 0; written < size; {
+		err := db.UpdateSoon(someone, func(tx *Tx) error {
+			for range 256 {
+				at := rnd.IntN(len(noise) - 1024)
+				blobs.Put(tx, K(rnd.Uint64()), noise[at:at+1024])
+				written += 1024
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOpenLarge measures how long a directory of 1 GB takes to open after a kill in the middle of writing.
+func TestOpenLarge(t *testing.T) {
+	if !*large {
+		t.Skip("needs -large")
+	}
+	dir := t.TempDir()
+	acked := make([]int, 4)
+	runChild(t, dir, 3*time.Second, acked, "FOGBANK_STORE_FILL=1")
+	w := world.New()
+	start := w.Start()
+	db, err := Open(Options{Dir: dir, World: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("opened in %v: %+v", w.Elapsed(start), db.Stats())
+	w.Stop()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestDiskFailure makes a sync or a write fail: the hook is called once, nobody is told that it is

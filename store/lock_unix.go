@@ -13,13 +13,28 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// makeDirectory makes dir if it is missing, and its name durable.
+func makeDirectory(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
 // lockDirectory makes the directory and takes it for this process, or fails with ErrInUse. Directories in
 // memory are locked by their file system when the engine opens them.
 func lockDirectory(o Options) (release func() error, err error) {
 	if o.FS != vfs.Default {
 		return func() error { return nil }, nil
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDirectory(o.Dir); err != nil {
 		return nil, fmt.Errorf("store: make the data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(o.Dir, "fogbank.lock"), os.O_CREATE|os.O_RDWR, 0o600)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
 // pebbleFormat is the newest Pebble format a data directory of ours has; raising it needs a decision.
@@ -62,11 +64,36 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 		opts.Levels[i].BlockSize = 8 << 10
 		opts.Levels[i].IndexBlockSize = 64 << 10
 	}
+	if err := markFormat(o); err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(o.Dir, opts)
 	if err != nil {
 		return nil, err
 	}
 	return &pebbleEngine{db: db, fs: o.FS, dir: o.Dir, anchor: db.NewSnapshot()}, nil
+}
+
+// markFormat gives a new directory its format at once. Pebble would begin with its oldest and raise it step by
+// step, with two syncs each, and a crash meanwhile would leave a directory it refuses to open.
+func markFormat(o Options) error {
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	names, err := o.FS.List(o.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "marker.") || strings.HasPrefix(name, "MANIFEST") || name == "CURRENT" {
+			return nil
+		}
+	}
+	marker, _, err := atomicfs.LocateMarker(o.FS, o.Dir, "format-version")
+	if err != nil {
+		return err
+	}
+	return errors.Join(marker.Move(pebbleFormat.String()), marker.Close())
 }
 
 func (e *pebbleEngine) snapshot() snapshot {
