@@ -185,7 +185,7 @@ var errNoTable = dynamodb.ResourceNotFoundException("Requested resource not foun
 
 // schemaIn returns the table as the transaction sees it.
 func schemaIn(tx *store.Tx, name string) (*schema, error) {
-	t, ok, err := schemas.Get(tx, store.K(name))
+	t, ok, err := schemas.Get(tx, tableKey(name))
 	if err == nil && !ok {
 		err = errNoTable
 	}
@@ -206,3 +206,6 @@ func (s *Service) schema(ctx context.Context, nameOrARN string) (t *schema, err 
 func (t *schema) same(o *schema) bool {
 	return t == o || t.ID == o.ID && t.Version == o.Version
 }
+
+// tableKey is store.K(name), cheaper.
+func tableKey(name string) store.Key { return store.Key("").Str(name) }

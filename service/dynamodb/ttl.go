@@ -79,7 +79,7 @@ func (s *Service) sweep(ctx context.Context, id store.Key, name string) error {
 		now := s.world.Now()
 		err := s.db.Update(ctx, func(tx *store.Tx) error {
 			more = false
-			t, ok, err := schemas.Get(tx, store.K(name))
+			t, ok, err := schemas.Get(tx, tableKey(name))
 			if err != nil || !ok {
 				return err
 			}
