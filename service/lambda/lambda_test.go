@@ -1,9 +1,270 @@
 package lambda_test
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"fogbank"
+	"fogbank/aws"
+	"fogbank/compute"
 	"fogbank/sim"
+	"fogbank/wire"
+	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 func TestScripts(t *testing.T) { sim.Scripts(t, "testdata/*.script") }
+
+// site is a cloud in a bubble whose functions report what they get.
+type site struct {
+	t      *testing.T
+	disk   vfs.FS
+	world  *world.World
+	starts uint64
+	cloud  *fogbank.Cloud
+
+	mu     sync.Mutex
+	events []string
+	refuse string // batches in which it occurs fail
+}
+
+func openSite(t *testing.T) *site {
+	s := &site{t: t, disk: vfs.NewMem()}
+	s.open()
+	t.Cleanup(func() { s.close() })
+	s.do("iam CreateRole", `{"RoleName":"fn","AssumeRolePolicyDocument":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"lambda.amazonaws.com\"},\"Action\":\"sts:AssumeRole\"}]}"}`)
+	s.do("iam PutRolePolicy", `{"RoleName":"fn","PolicyName":"p","PolicyDocument":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}]}"}`)
+	s.do("lambda CreateFunction", `{"FunctionName":"f","Runtime":"provided.al2023","Handler":"spy","Role":"arn:aws:iam::000000000000:role/fn","Code":{"ZipFile":"emlw"}}`)
+	return s
+}
+
+func (s *site) open() {
+	s.starts++
+	s.world = world.Seeded(s.starts)
+	fake := &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy}}
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: fake, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.cloud = cloud
+}
+
+func (s *site) close() {
+	if err := s.cloud.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// spy notes the keys or bodies of a batch, "a,b", and "!a,b" when it fails.
+func (s *site) spy(_ context.Context, _ compute.Spec, in compute.Invocation, log func(string)) ([]byte, error) {
+	var batch struct {
+		Records []struct {
+			Body     string
+			Dynamodb struct{ Keys map[string]map[string]string }
+		}
+	}
+	if err := json.Unmarshal(in.Payload, &batch); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, r := range batch.Records {
+		names = append(names, r.Body+r.Dynamodb.Keys["id"]["S"])
+	}
+	log(strings.Join(names, ","))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != "" && slices.Contains(names, s.refuse) {
+		s.events = append(s.events, "!"+strings.Join(names, ","))
+		return nil, compute.FakeError{Type: "Error", Message: "refused"}
+	}
+	s.events = append(s.events, strings.Join(names, ","))
+	return []byte("null"), nil
+}
+
+// seen returns what functions got since the last time.
+func (s *site) seen() string {
+	time.Sleep(5 * time.Second)
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := strings.Join(s.events, " ")
+	s.events = nil
+	return got
+}
+
+// do runs an operation as root and returns its answer decoded.
+func (s *site) do(name, input string) map[string]any {
+	s.t.Helper()
+	service, operation, _ := strings.Cut(name, " ")
+	op := s.cloud.Operation(service, operation)
+	in, err := wire.ParseJSON(op.Input, []byte(input))
+	if err != nil {
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	ctx := aws.WithCall(context.Background(), &aws.Call{Account: fogbank.DefaultAccount, Region: fogbank.DefaultRegion,
+		Principal: aws.Principal{Kind: aws.Root, Account: fogbank.DefaultAccount, ARN: "arn:aws:iam::000000000000:root"}})
+	out, err := s.cloud.Do(ctx, op, in)
+	if err != nil {
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	answer := map[string]any{}
+	if err := json.Unmarshal(wire.AppendJSON(nil, op.Output, out), &answer); err != nil {
+		s.t.Fatal(err)
+	}
+	return answer
+}
+
+// table makes a table with a stream and returns the stream's ARN.
+func (s *site) table() string {
+	out := s.do("dynamodb CreateTable", `{"TableName":"orders","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)
+	return out["TableDescription"].(map[string]any)["LatestStreamArn"].(string)
+}
+
+func (s *site) put(ids ...string) {
+	s.t.Helper()
+	for _, id := range ids {
+		// A number makes every write a change, also of an item that is there.
+		s.do("dynamodb PutItem", fmt.Sprintf(`{"TableName":"orders","Item":{"id":{"S":"%s"},"n":{"S":"%s"}}}`, id, s.world.UUID()))
+	}
+}
+
+func (s *site) refuseAll(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = what
+}
+
+func (s *site) want(what, want string) {
+	s.t.Helper()
+	if got := s.seen(); got != want {
+		s.t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+func TestStreamMapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		stream := s.table()
+		s.put("before")
+		m := s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"`+stream+`","StartingPosition":"LATEST","MaximumBatchingWindowInSeconds":1}`)["UUID"].(string)
+		synctest.Wait()
+		s.put("a", "b", "a")
+		s.want("in order, from LATEST", "a,b,a")
+		s.close()
+		s.open()
+		s.put("c")
+		s.want("once, after a restart", "c")
+		time.Sleep(20 * time.Minute) // the position is older than an iterator lives
+		s.put("d")
+		s.want("after a long rest", "d")
+		s.do("lambda UpdateEventSourceMapping", `{"UUID":"`+m+`","Enabled":false}`)
+		s.put("e")
+		s.want("disabled", "")
+		s.do("lambda UpdateEventSourceMapping", `{"UUID":"`+m+`","Enabled":true}`)
+		s.want("enabled again", "e")
+		s.do("lambda DeleteEventSourceMapping", `{"UUID":"`+m+`"}`)
+		s.put("f")
+		s.want("deleted", "")
+		s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"`+stream+`","StartingPosition":"TRIM_HORIZON","BatchSize":3,
+			"FilterCriteria":{"Filters":[{"Pattern":"{\"dynamodb\":{\"Keys\":{\"id\":{\"S\":[{\"anything-but\":\"a\"}]}}}}"}]}}`)
+		s.want("from the oldest, filtered", "before,b,c d,e,f")
+	})
+}
+
+// TestLatestBeforeAnyRecord stops the server before a mapping has seen its first record.
+func TestLatestBeforeAnyRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		stream := s.table()
+		s.put("before")
+		time.Sleep(time.Minute)
+		s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"`+stream+`","StartingPosition":"LATEST"}`)
+		synctest.Wait()
+		s.close()
+		time.Sleep(time.Hour)
+		s.open()
+		s.put("after")
+		s.want("nothing lost, nothing too old", "after")
+	})
+}
+
+func TestStreamFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		stream := s.table()
+		m := s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"`+stream+`","StartingPosition":"TRIM_HORIZON","MaximumRetryAttempts":1,"MaximumBatchingWindowInSeconds":1}`)["UUID"].(string)
+		s.refuseAll("x")
+		s.put("a", "x", "b")
+		s.want("given up after one retry", "!a,x,b !a,x,b")
+		s.put("c")
+		s.want("and on", "c")
+		s.do("lambda UpdateEventSourceMapping", `{"UUID":"`+m+`","BisectBatchOnFunctionError":true,"MaximumRetryAttempts":0}`)
+		s.put("d", "x", "e", "f")
+		s.want("bisected", "!d,x,e,f !d,x d !x e,f")
+		s.do("lambda UpdateEventSourceMapping", `{"UUID":"`+m+`","BisectBatchOnFunctionError":false,"MaximumRetryAttempts":-1,"MaximumRecordAgeInSeconds":60}`)
+		s.put("x")
+		time.Sleep(2 * time.Minute)
+		if got := s.seen(); !strings.HasPrefix(got, "!x !x !x") || strings.Count(got, "!x") > 20 {
+			t.Errorf("until it is too old: %q", got)
+		}
+		s.put("g")
+		s.want("and on", "g")
+	})
+}
+
+func TestParallelStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		stream := s.table()
+		s.put("a", "b", "c", "a", "b", "c", "a", "b", "c")
+		s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"`+stream+`","StartingPosition":"TRIM_HORIZON","ParallelizationFactor":3,"BatchSize":2}`)
+		got := strings.FieldsFunc(s.seen(), func(r rune) bool { return r == ' ' || r == ',' })
+		slices.Sort(got)
+		if strings.Join(got, "") != "aaabbbccc" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestQueueMapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		q := s.do("sqs CreateQueue", `{"QueueName":"jobs.fifo","Attributes":{"FifoQueue":"true","ContentBasedDeduplication":"true"}}`)["QueueUrl"].(string)
+		s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:jobs.fifo","BatchSize":1}`)
+		s.refuseAll("b")
+		for _, body := range []string{"a", "b", "c"} {
+			s.do("sqs SendMessage", `{"QueueUrl":"`+q+`","MessageGroupId":"g","MessageBody":"`+body+`"}`)
+		}
+		s.want("b holds its group up", "a !b")
+		s.refuseAll("")
+		time.Sleep(30 * time.Second)
+		s.want("until it is taken", "b c")
+	})
+}
+
+// TestLogs shows that what functions print, and Lambda says about them, is in CloudWatch Logs.
+func TestLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		s.do("lambda Invoke", `{"FunctionName":"f","Payload":"eyJSZWNvcmRzIjpbeyJib2R5IjoiaGVsbG8ifV19"}`)
+		time.Sleep(time.Second)
+		var lines []string
+		for _, e := range s.do("logs FilterLogEvents", `{"logGroupName":"/aws/lambda/f"}`)["events"].([]any) {
+			line, _, _ := strings.Cut(e.(map[string]any)["message"].(string), " ")
+			lines = append(lines, line)
+		}
+		if got := strings.Join(lines, " "); got != "START hello END REPORT" {
+			t.Errorf("logged %q", got)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package lambda
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"fogbank/api/sqs"
+	"fogbank/aws"
+	"fogbank/compute"
+)
+
+var moment = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+
+func TestAsyncRecord(t *testing.T) {
+	r := reference{"000000000000", "us-east-1", "f", ""}
+	e := event{RequestID: "id", Payload: []byte(`{"a":1}`)}
+	failure := compute.Failure("", "Error", "no stock")
+	for _, test := range []struct {
+		condition string
+		count     int
+		res       compute.Result
+		want      string
+	}{
+		{"RetriesExhausted", 3, failure, `{"version":"1.0","timestamp":"2026-01-02T03:04:05.678Z","requestContext":{"requestId":"id",` +
+			`"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3},` +
+			`"requestPayload":{"a":1},"responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},` +
+			`"responsePayload":{"errorType":"Error","errorMessage":"no stock"}}`},
+		{"Success", 1, compute.Result{Payload: []byte(`"ok"`)}, `{"version":"1.0","timestamp":"2026-01-02T03:04:05.678Z","requestContext":{"requestId":"id",` +
+			`"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST","condition":"Success","approximateInvokeCount":1},` +
+			`"requestPayload":{"a":1},"responseContext":{"statusCode":200,"executedVersion":"$LATEST"},"responsePayload":"ok"}`},
+		{"EventAgeExceeded", 2, compute.Result{}, `{"version":"1.0","timestamp":"2026-01-02T03:04:05.678Z","requestContext":{"requestId":"id",` +
+			`"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST","condition":"EventAgeExceeded","approximateInvokeCount":2},` +
+			`"requestPayload":{"a":1}}`},
+	} {
+		if got := string(asyncRecord(moment, r, test.condition, test.count, e, test.res)); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.condition, got, test.want)
+		}
+	}
+}
+
+func TestQueueRecord(t *testing.T) {
+	r := &runner{m: mapping{Source: "arn:aws:sqs:eu-west-1:000000000000:q"}}
+	got := string(r.convertMessage(&sqs.Message{MessageId: new("id"), ReceiptHandle: new("h"), Body: new("grüße"), MD5OfBody: new("md5"),
+		Attributes: map[string]string{"SentTimestamp": "1"}, MessageAttributes: map[string]sqs.MessageAttributeValue{
+			"s": {DataType: "String", StringValue: new("v")}, "b": {DataType: "Binary", BinaryValue: []byte{1, 2}}}}))
+	want := `{"messageId":"id","receiptHandle":"h","body":"grüße","attributes":{"SentTimestamp":"1"},"messageAttributes":{` +
+		`"b":{"binaryValue":"AQI=","stringListValues":[],"binaryListValues":[],"dataType":"Binary"},` +
+		`"s":{"stringValue":"v","stringListValues":[],"binaryListValues":[],"dataType":"String"}},"md5OfBody":"md5",` +
+		`"eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-west-1:000000000000:q","awsRegion":"eu-west-1"}`
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func TestFailedItems(t *testing.T) {
+	for _, test := range []struct {
+		answer string
+		failed []string
+		ok     bool
+	}{
+		{``, nil, true},
+		{`null`, nil, true},
+		{`""`, nil, true},
+		{`{}`, nil, true},
+		{`{"batchItemFailures":[]}`, nil, true},
+		{`{"batchItemFailures":null}`, nil, true},
+		{`{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}`, []string{"a", "b"}, true},
+		{`{"batchItemFailures":[{"itemIdentifier":""}]}`, nil, false},
+		{`{"batchItemFailures":[{"itemIdentifier":null}]}`, nil, false},
+		{`{"batchItemFailures":[{"wrongKey":"a"}]}`, nil, false},
+		{`{"batchItemFailures":"a"}`, nil, false},
+		{`"text"`, nil, false},
+		{`not JSON`, nil, false},
+	} {
+		failed, ok := failedItems([]byte(test.answer))
+		if ok != test.ok || len(failed) != len(test.failed) {
+			t.Errorf("%s: %v %v", test.answer, failed, ok)
+		}
+		for _, id := range test.failed {
+			if !failed[id] {
+				t.Errorf("%s: %s did not fail", test.answer, id)
+			}
+		}
+	}
+}
+
+func FuzzFailedItems(f *testing.F) {
+	f.Add([]byte(`{"batchItemFailures":[{"itemIdentifier":"a"}]}`))
+	f.Add([]byte(`""`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, failed := firstFailed(b, 3, func(i int) string { return string(rune('a' + i)) }); n < 0 || n > 3 || failed == (n == 3) {
+			t.Errorf("%q: %d %v", b, n, failed)
+		}
+	})
+}
+
+func TestRefer(t *testing.T) {
+	ctx := aws.WithCall(t.Context(), &aws.Call{Account: "000000000000", Region: "us-east-1"})
+	const base = "arn:aws:lambda:us-east-1:000000000000:function:f"
+	for _, test := range []struct{ name, qualifier, want string }{
+		{"f", "", base},
+		{"f", "$LATEST", base + ":$LATEST"},
+		{"f:7", "", base + ":7"},
+		{"f:7", "7", base + ":7"},
+		{"f:7", "8", ""},
+		{"function:f", "", base},
+		{"111111111111:function:f:v", "", "arn:aws:lambda:us-east-1:111111111111:function:f:v"},
+		{base, "", base},
+		{base + ":v", "", base + ":v"},
+		{"arn:aws:lambda:eu-west-1:000000000000:function:f", "", ""},
+		{"arn:aws:sqs:us-east-1:000000000000:f:g", "", ""},
+		{"a:b:c:d", "", ""},
+		{"", "", ""},
+		{strings.Repeat("f", 65), "", ""},
+	} {
+		r, err := refer(ctx, test.name, test.qualifier)
+		if err != nil != (test.want == "") || err == nil && string(r.arn()) != test.want {
+			t.Errorf("%s %s: %s %v", test.name, test.qualifier, r.arn(), err)
+		}
+	}
+}
+
+// TestStored pins the form records are stored in: what is on disk must stay readable.
+func TestStored(t *testing.T) {
+	for _, test := range []struct {
+		record any
+		want   string
+	}{
+		{function{Name: "f", Runtime: "provided.al2023", Role: "r", Handler: "h", Timeout: 3, MemoryMB: 128, TmpMB: 512, Package: "00", PackageBytes: 1,
+			Architectures: []string{"x86_64"}, Tracing: "PassThrough", Modified: moment, Revision: "v", Environment: "e", Reserved: new(int32(1))},
+			`{"Name":"f","Runtime":"provided.al2023","Role":"r","Handler":"h","Description":"","Timeout":3,"MemoryMB":128,"TmpMB":512,"Variables":null,` +
+				`"Package":"00","PackageBytes":1,"Architectures":["x86_64"],"DeadLetter":"","Tracing":"PassThrough","LogGroup":"","Modified":"2026-01-02T03:04:05.678Z",` +
+				`"Revision":"v","Environment":"e","Tags":null,"Reserved":1}`},
+		{mapping{UUID: "u", Source: "s", Function: "f", Enabled: true, BatchSize: 10, Created: moment, Modified: moment, Revision: "v"},
+			`{"UUID":"u","Source":"s","Function":"f","Qualifier":"","Enabled":true,"BatchSize":10,"WindowSeconds":0,"Start":"","Bisect":false,"MaxRetries":0,` +
+				`"MaxAgeSeconds":0,"Parallel":0,"Partial":false,"Filters":null,"OnFailure":"","MaxConcurrency":0,"Created":"2026-01-02T03:04:05.678Z",` +
+				`"Modified":"2026-01-02T03:04:05.678Z","Revision":"v"}`},
+		{event{Function: "f", RequestID: "i", Payload: []byte("{}")}, `{"Function":"f","Qualifier":"","RequestID":"i","Payload":"e30=","ClientContext":""}`},
+		{asyncConfig{MaxRetries: new(int32(1)), OnFailure: "d", Modified: moment}, `{"MaxRetries":1,"MaxAge":null,"OnSuccess":"","OnFailure":"d","Modified":"2026-01-02T03:04:05.678Z"}`},
+		{sending{Role: "r", Target: "t", Function: "f", Source: "s", Body: []byte("{}"), Letter: &letter{"i", "200", "m"}},
+			`{"Role":"r","Target":"t","Function":"f","Source":"s","Success":false,"Body":"e30=","Letter":{"RequestID":"i","ErrorCode":"200","ErrorMessage":"m"}}`},
+	} {
+		if got := string(mustJSON(test.record)); got != test.want {
+			t.Errorf("%T:\n got %s\nwant %s", test.record, got, test.want)
+		}
+		back := reflect.New(reflect.TypeOf(test.record))
+		if err := json.Unmarshal([]byte(test.want), back.Interface()); err != nil || !reflect.DeepEqual(back.Elem().Interface(), test.record) {
+			t.Errorf("%T read back: %+v %v", test.record, back.Elem(), err)
+		}
+	}
+}
+
+func TestReservedVariables(t *testing.T) {
+	for _, test := range []struct {
+		v    map[string]string
+		want string
+	}{
+		{map[string]string{"A1": "x", "AWS_LAMBDA_EXEC_WRAPPER": "/opt/w", "PATH": "/bin"}, ""},
+		{map[string]string{"AWS_SESSION_TOKEN": "x"}, "Reserved keys used in this request: AWS_SESSION_TOKEN"},
+		{map[string]string{"BIG": strings.Repeat("x", 4096)}, "exceeded the 4KB limit"},
+		{map[string]string{"FITS": strings.Repeat("x", 4000)}, ""},
+	} {
+		err := checkVariables(test.v)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v", test.want, err)
+		}
+	}
+}
