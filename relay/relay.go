@@ -264,9 +264,10 @@ func (r *Relay[V]) settle(tx *store.Tx, outcomes []outcome[V]) {
 func (r *Relay[V]) Depth(tx *store.Tx, limit int) (n int, oldest time.Time) {
 	for _, t := range []*store.Table[record[V]]{r.items, r.retries} {
 		for range t.Keys(tx, store.Range{}) {
-			if n++; n >= limit {
+			if n >= limit {
 				break
 			}
+			n++
 		}
 	}
 	for _, rec := range r.items.All(tx, "") {

@@ -64,6 +64,7 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("delivered %q, want %q", got, want)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		checkEmpty(t, db, r)
 	})
 }
@@ -109,6 +110,7 @@ func TestBackOffAndDead(t *testing.T) {
 		r.Start(db, w, nil)
 		add(t, db, r, "lane", "x")
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if want := []time.Duration{0, 10e9, 30e9, 60e9}; !slices.Equal(tried, want) {
 			t.Errorf("tried after %v, want %v", tried, want)
 		}
@@ -152,6 +154,7 @@ func TestOrderedLanes(t *testing.T) {
 			t.Errorf("the bad lane passed its head: %v", got["bad"])
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !slices.Equal(got["bad"], want) {
 			t.Errorf("the bad lane got %d items in the end, or out of order", len(got["bad"]))
 		}
@@ -188,6 +191,7 @@ func TestFanOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(seen) != 6000 {
 			t.Errorf("%d of 6000 were delivered", len(seen))
 		}
@@ -200,5 +204,41 @@ func TestFanOut(t *testing.T) {
 			t.Errorf("%d deliveries at once", most)
 		}
 		checkEmpty(t, db, r)
+	})
+}
+
+// TestSlowLanes: lanes that hang take up places, but never all; others go on.
+func TestSlowLanes(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var mu sync.Mutex
+		var late []time.Duration
+		r := New(Options[time.Time]{Name: "test", Lanes: 16, Deliver: func(ctx context.Context, i Item[time.Time]) error {
+			if i.Lane != "good" {
+				w.Wait(ctx, nil, 20*time.Second)
+				return errors.New("timed out")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			late = append(late, w.Now().Sub(i.Value))
+			return nil
+		}})
+		r.Start(db, w, nil)
+		for n := range 300 {
+			add(t, db, r, fmt.Sprint("slow", n%2), w.Now())
+		}
+		for range 100 {
+			add(t, db, r, "good", w.Now())
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if len(late) != 100 {
+			t.Errorf("%d of 100 arrived", len(late))
+		}
+		for _, d := range late {
+			if d > time.Millisecond {
+				t.Errorf("an item came after %v", d)
+				break
+			}
+		}
 	})
 }

@@ -270,6 +270,7 @@ func TestTail(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !slices.Equal(got, want) {
 			t.Errorf("got %v", got)
 		}

@@ -95,15 +95,13 @@ func (db *DB) await(ctx context.Context, n uint64) error {
 
 // barrier makes everything committed so far durable.
 func (db *DB) barrier() error {
-	b := db.engine.batch()
-	db.commits.mu.Lock()
-	n := db.commits.last.Load()
-	err := db.failure()
-	if err == nil {
-		err = b.apply(true)
-		raise(&db.durable.goal, n)
+	if err := db.failure(); err != nil {
+		return err
 	}
-	db.commits.mu.Unlock()
+	b := db.engine.batch()
+	n := db.commits.last.Load()
+	err := b.apply(true)
+	raise(&db.durable.goal, n)
 	return db.settle(b, n, err)
 }
 

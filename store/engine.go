@@ -2,7 +2,7 @@ package store
 
 // engine is all the store asks of an ordered key-value engine: snapshots, and batches that become
 // visible in the order applied and durable in the same order. Keys compare bytewise. The store itself
-// decides what may commit; it calls apply from one goroutine at a time.
+// decides what may commit; it calls apply from one goroutine at a time, but for empty batches.
 type engine interface {
 	// snapshot is the state after every batch applied before the call.
 	snapshot() snapshot

@@ -434,6 +434,22 @@ func testLogEdges(t *testing.T, make labFunc) {
 	check(4, 5, 2)
 	update(t, l.db, func(tx *Tx) { changes.Trim(tx, K("p"), 100) })
 	check(6, 5, 0)
+	update(t, l.db, func(tx *Tx) { changes.Trim(tx, K("p"), 100) })
+	for range 300 {
+		update(t, l.db, func(tx *Tx) { changes.Append(tx, K("many"), "x") })
+	}
+	update(t, l.db, func(tx *Tx) {
+		changes.Trim(tx, K("many"), 250)
+		if e := changes.Read(tx, K("many"), 0, 1); len(e) != 1 || e[0].Seq != 251 {
+			t.Errorf("after Trim the first is %v", e)
+		}
+		changes.Trim(tx, K("many"), 260)
+	})
+	view(t, l.db, func(tx *Tx) {
+		if f, e := changes.First(tx, K("many")), changes.Last(tx, K("many")); f != 261 || e != 300 {
+			t.Errorf("first %d last %d", f, e)
+		}
+	})
 	l.reopen()
 	check(6, 5, 0)
 	update(t, l.db, func(tx *Tx) { changes.Append(tx, K("p"), "x") })
