@@ -128,6 +128,7 @@ func (h *history) powerCut(seed uint64) {
 	if err := h.cloud.Close(); err != nil {
 		h.t.Fatal(err)
 	}
+	time.Sleep(50 * time.Millisecond) // no machine restarts in no time
 	h.disk = disk
 	h.open(seed)
 }
