@@ -147,12 +147,14 @@ func TestOrderedLanes(t *testing.T) {
 			want = append(want, n)
 		}
 		synctest.Wait()
+		mu.Lock()
 		if !slices.Equal(got["good"], want) {
 			t.Errorf("the good lane got %d items, out of order or held up", len(got["good"]))
 		}
 		if len(got["bad"]) != 3 {
 			t.Errorf("the bad lane passed its head: %v", got["bad"])
 		}
+		mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if !slices.Equal(got["bad"], want) {
