@@ -167,14 +167,17 @@ func checkBatch(in *dynamodb.BatchWriteItemInput, names []string) error {
 }
 
 // placeBatch makes the writes of a batch; owners tells which of names each belongs to.
+// There are at most maxBatchWrite, so room for them never moves.
 func (s *Service) placeBatch(ctx context.Context, in *dynamodb.BatchWriteItemInput, names []string) (writes []*write, owners []int, err error) {
+	room := make([]write, 0, maxBatchWrite)
 	for owner, name := range names {
 		t, err := s.schema(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, r := range in.RequestItems[name] {
-			w := &write{t: t, look: asked(in.ReturnConsumedCapacity)}
+			room = append(room, write{t: t, look: asked(in.ReturnConsumedCapacity)})
+			w := &room[len(room)-1]
 			if r.PutRequest != nil {
 				w.kind, w.keys = putItem, r.PutRequest.Item
 				err = t.checkItem(w.keys)

@@ -44,8 +44,8 @@ func escape[T string | []byte](b []byte, s T) []byte {
 // itemKey returns the place of the item with the table's key attributes.
 func (t *schema) itemKey(item attribute.Item) store.Key {
 	hash, _ := item.Get(t.hash.name)
-	b := make([]byte, 0, len(t.prefix)+64)
-	b = appendPartition(append(b, t.prefix...), hash)
+	var scratch [128]byte
+	b := appendPartition(append(scratch[:0], t.prefix...), hash)
 	if t.sort.name != "" {
 		sort, _ := item.Get(t.sort.name)
 		b = sort.AppendKey(append(b, mark))
@@ -60,8 +60,8 @@ func (x *indexSchema) entryKey(t *schema, item attribute.Item) (key store.Key, o
 	if !ok {
 		return "", false
 	}
-	b := make([]byte, 0, len(x.prefix)+96)
-	b = appendPartition(append(b, x.prefix...), hash)
+	var scratch [128]byte
+	b := appendPartition(append(scratch[:0], x.prefix...), hash)
 	if x.sort.name != "" {
 		sort, ok := item.Get(x.sort.name)
 		if !ok {

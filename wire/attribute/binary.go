@@ -3,6 +3,7 @@ package attribute
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"unsafe"
 )
 
@@ -47,7 +48,32 @@ func appendText(b []byte, s string) []byte {
 }
 
 // AppendBinary appends the item's stored form: a count, then names and values.
-func (it Item) AppendBinary(b []byte) ([]byte, error) { return it.appendStored(b), nil }
+func (it Item) AppendBinary(b []byte) ([]byte, error) {
+	return it.appendStored(slices.Grow(b, it.storedBound())), nil
+}
+
+// storedBound is what the stored form needs at most, when no text is longer than two megabytes.
+func (it Item) storedBound() int {
+	n := 4
+	for i := range it {
+		n += 3 + len(it[i].Name) + it[i].Value.storedBound()
+	}
+	return n
+}
+
+func (v Value) storedBound() int {
+	switch v.typ {
+	case TypeS, TypeN, TypeB:
+		return 4 + int(v.size)
+	case TypeM:
+		return 1 + v.Map().storedBound()
+	}
+	n := 5
+	for _, e := range v.List() {
+		n += e.storedBound()
+	}
+	return n
+}
 
 func (it Item) appendStored(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(it)))

@@ -150,8 +150,12 @@ type parser struct {
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
-// maxArena bounds a chunk of text, lest one small string keep a whole batch in memory.
-const maxArena = 16 << 10
+// A parser's first chunk of text is at most firstArena bytes, since what follows in the input may not be its
+// item's; maxArena bounds the others, lest one small string keep a whole batch in memory.
+const (
+	firstArena = 2 << 10
+	maxArena   = 16 << 10
+)
 
 func newParser(b []byte) *parser {
 	p := parsers.Get().(*parser)
@@ -320,7 +324,11 @@ func (p *parser) keep(s []byte) string {
 
 func (p *parser) reserve(n int) {
 	if cap(p.arena)-len(p.arena) < n {
-		p.arena = make([]byte, 0, max(n, min(n+len(p.in), maxArena)))
+		most := maxArena
+		if p.arena == nil {
+			most = firstArena
+		}
+		p.arena = make([]byte, 0, max(n, min(n+len(p.in), most)))
 	}
 }
 
