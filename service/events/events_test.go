@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,7 @@ const (
 
 // far is where targets live: it keeps what it was sent and fails as told.
 type far struct {
+	mu      sync.Mutex
 	sent    []sent
 	streams map[string]bool
 	fail    func(to string) (before, after error)
@@ -43,6 +45,8 @@ type sent struct {
 }
 
 func (f *far) take(ctx context.Context, s sent) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var before, after error
 	if f.fail != nil {
 		before, after = f.fail(s.to)
@@ -70,12 +74,17 @@ func (f *far) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.Invok
 }
 
 func (f *far) CreateLogStream(_ context.Context, in *logs.CreateLogStreamInput) (*logs.CreateLogStreamOutput, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.streams[in.LogStreamName] = true
 	return &logs.CreateLogStreamOutput{}, nil
 }
 
 func (f *far) PutLogEvents(ctx context.Context, in *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error) {
-	if !f.streams[in.LogStreamName] {
+	f.mu.Lock()
+	missing := !f.streams[in.LogStreamName]
+	f.mu.Unlock()
+	if missing {
 		return nil, logs.ResourceNotFoundException("The specified log stream does not exist.")
 	}
 	return &logs.PutLogEventsOutput{}, f.take(ctx, sent{to: in.LogGroupName + "/" + in.LogStreamName, body: in.LogEvents[0].Message})
@@ -276,6 +285,7 @@ func TestRetryPolicy(t *testing.T) {
 			b.Start()
 			b.put("", `{}`)
 			time.Sleep(30 * time.Hour)
+			synctest.Wait()
 			if got := b.far.places(); !slices.Equal(got, []string{"a", "dead", "dead", "dead"}) {
 				t.Errorf("seed %d: %v", seed, got)
 			}

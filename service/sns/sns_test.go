@@ -267,7 +267,7 @@ func TestRetries(t *testing.T) {
 		topic := b.topic("orders")
 		b.subscribe(topic, "down", nil)
 		b.subscribe(topic, "gone", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + queue("dead") + `"}`})
-		back := time.Date(2000, 1, 3, 0, 0, 0, 0, time.UTC)
+		back := time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC)
 		b.far.fail = func(endpoint string) (error, error) {
 			switch {
 			case endpoint == "gone":
@@ -280,13 +280,15 @@ func TestRetries(t *testing.T) {
 		b.Start()
 		must(b.Publish(b.ctx, &sns.PublishInput{TopicArn: &topic, Message: "x"}))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := b.far.queues(); !slices.Equal(got, []string{"dead"}) {
 			t.Errorf("%v", got)
 		}
 		if a := b.far.sent[0].attributes; *a["ErrorCode"].StringValue != "QueueDoesNotExist" || *a["ErrorMessage"].StringValue != "The specified queue does not exist." {
 			t.Errorf("%+v", a)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if got := b.far.queues(); !slices.Equal(got, []string{"dead", "down"}) {
 			t.Errorf("%v", got)
 		}
