@@ -161,3 +161,16 @@ func BenchmarkWake(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFair sends, receives and deletes for a quiet group behind the backlog of a noisy one.
+func BenchmarkFair(b *testing.B) {
+	s, url := benchmark(b)
+	s.sendGroup(url, "noisy", numbered("n", 20_000)...)
+	for range 10 {
+		s.receive(url, 10, 0)
+	}
+	for b.Loop() {
+		s.sendGroup(url, "quiet", kibibyte)
+		s.cycle(url)
+	}
+}

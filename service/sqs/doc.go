@@ -23,6 +23,9 @@
 //	sqs/member    space/group/sequence      FIFO queues: the messages of a group, and their state
 //	sqs/group     space/group               FIFO queues: which are in flight
 //	sqs/turn      space/time/group          FIFO queues: when a group's next messages become visible
+//	sqs/lane      space/group/due/slot      fair queues: visible messages of noisy groups, instead of in sqs/due
+//	sqs/tenant    space/group               fair queues: number of messages of a group in flight
+//	sqs/flown     space/part                fair queues: number of all messages in flight
 //	sqs/front     space                     see below
 //	sqs/total     space/part                number of messages, spread over 32 parts
 //	sqs/traffic   space                     what receivers tell each other: a bound of the number in flight

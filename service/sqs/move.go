@@ -225,7 +225,9 @@ func (s *Service) moveSome(ctx context.Context, id store.Key, started int64) err
 func (q *live) drain(tx *store.Tx, target aws.ARN, n int, now int64) (moved int, reason string) {
 	r := receiver{queue: q, tx: tx, now: now}
 	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, now+1), Limit: n}
-	for _, w := range r.rows(at) {
+	rows := r.rows(at)
+	rows = append(rows, r.asideRows(n-len(rows))...)
+	for _, w := range rows {
 		m, _ := messages.Get(tx, slotKey(q.Space, w.at))
 		to := target
 		if to == "" {

@@ -139,7 +139,7 @@ func (s *Service) peek(ctx context.Context, o *order) (visible bool, err error) 
 		if err != nil {
 			return err
 		}
-		visible = q.nextDue(tx, 0, max(now, q.front(tx).Cursor)) != 0
+		visible = q.nextDue(tx, 0, max(now, q.front(tx).Cursor)) != 0 || q.hasLane(tx)
 		return nil
 	})
 	return visible, err
@@ -189,6 +189,8 @@ type receiver struct {
 	most       int
 	visibility int64 // seconds
 	list       []taken
+	moves      int             // messages put aside, see fair.go
+	noisy      map[string]bool // groups looked at
 }
 
 // rounds bounds how many messages that are not handed out, being expired or dead, a receiver clears away
@@ -207,28 +209,56 @@ func (r *receiver) receive(short bool) error {
 		}
 		return nil
 	}
-	cursor := f.Cursor
-	at := store.Range{Prefix: store.K(q.Space), From: store.K(q.Space, f.Cursor), To: store.K(q.Space, horizon+1)}
-	for range rounds {
-		at.Limit = want - len(r.list)
-		rows := r.rows(at)
-		for i := range rows {
-			if err := r.decide(&rows[i], horizon); err != nil {
-				return err
-			}
-			cursor = rows[i].Due
+	if f.Fair {
+		if err := r.receiveLanes(false, want, horizon); err != nil {
+			return err
 		}
-		if len(rows) < at.Limit {
-			cursor = horizon
-			break
+	}
+	cursor, err := r.receiveDue(f.Cursor, want, horizon)
+	if err != nil {
+		return err
+	}
+	if f.Fair && len(r.list) < want {
+		if err := r.receiveLanes(true, want, horizon); err != nil {
+			return err
 		}
-		if len(r.list) == want {
-			break
-		}
-		at = store.Range{Prefix: at.Prefix, After: rows[len(rows)-1].key, To: at.To}
 	}
 	r.book(t, cursor)
 	return nil
+}
+
+// receiveDue takes visible messages that were not put aside, until there are want in all. It returns the time
+// before which it left none.
+func (r *receiver) receiveDue(cursor int64, want int, horizon int64) (int64, error) {
+	space := r.queue.Space
+	at := store.Range{Prefix: store.K(space), From: store.K(space, cursor), To: store.K(space, horizon+1)}
+	for range rounds {
+		if len(r.list) == want {
+			return cursor, nil
+		}
+		at.Limit = want - len(r.list)
+		if r.moves > 0 {
+			at.Limit = laneMoves / rounds * 2
+		}
+		rows := r.rows(at)
+		for i := range rows {
+			if len(r.list) == want || r.moves == laneMoves {
+				return cursor, nil
+			}
+			cursor = rows[i].Due
+			if r.putAside(&rows[i]) {
+				continue
+			}
+			if err := r.decide(&rows[i], horizon); err != nil {
+				return 0, err
+			}
+		}
+		if len(rows) < at.Limit {
+			return horizon, nil
+		}
+		at.After = rows[len(rows)-1].key
+	}
+	return cursor, nil
 }
 
 // cursorStep is how many messages are handed out before the front's cursor moves. Senders read it, so it should not
@@ -314,11 +344,11 @@ func (r *receiver) room(limit int) (t traffic, want int) {
 // book notes what was handed out, up to the cursor.
 func (r *receiver) book(t traffic, cursor int64) {
 	n := total(len(r.list))
-	if n == 0 {
+	if n == 0 && r.moves == 0 {
 		return
 	}
 	t.Flying += n
-	if t.Since += n; t.Since >= cursorStep {
+	if t.Since += n + total(r.moves); t.Since >= cursorStep {
 		t.Since = 0
 		r.queue.advance(r.tx, cursor)
 	}

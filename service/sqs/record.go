@@ -65,6 +65,7 @@ type state struct {
 	Here     uint32 // times received in this queue, which its redrive policy counts
 	First    int64  // milliseconds since 1970 of the first receipt, 0 before
 	Taken    int64  // nanoseconds since 1970 of the last receipt, 0 before
+	Group    string // the message's group, in a standard queue
 }
 
 // AppendBinary writes the fields as varints.
@@ -73,7 +74,8 @@ func (s *state) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(s.Received))
 	b = binary.AppendUvarint(b, uint64(s.Here))
 	b = binary.AppendVarint(b, s.First)
-	return binary.AppendVarint(b, s.Taken), nil
+	b = binary.AppendVarint(b, s.Taken)
+	return appendText(b, s.Group), nil
 }
 
 // UnmarshalBinary reads what AppendBinary wrote.
@@ -84,6 +86,7 @@ func (s *state) UnmarshalBinary(data []byte) error {
 	s.Here = uint32(r.uint())
 	s.First = r.int()
 	s.Taken = r.int()
+	s.Group = r.text()
 	return r.end()
 }
 

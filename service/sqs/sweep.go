@@ -85,7 +85,7 @@ func (q *live) expire(tx *store.Tx, at slot, m *message, now int64) {
 	if !q.FIFO {
 		st, ok := states.Get(tx, slotKey(q.Space, at))
 		if !ok {
-			st = state{Due: m.Due}
+			st = state{Due: m.Due, Group: m.Group}
 		}
 		q.remove(tx, at, st)
 		return
@@ -110,6 +110,14 @@ func (q *live) sweepOnces(tx *store.Tx, now time.Time) (n int) {
 	for key := range attempts.Keys(tx, at) {
 		attempts.Delete(tx, key)
 		n++
+	}
+	if n == sweepRows {
+		return n
+	}
+	for key, flying := range tenants.Scan(tx, store.Range{Prefix: store.K(q.Space), Limit: sweepRows}) {
+		if flying == 0 {
+			tenants.Delete(tx, key)
+		}
 	}
 	return n
 }
@@ -180,6 +188,7 @@ func (s *Service) clear(ctx context.Context, _ store.Key, space uint64) error {
 var droppers = []func(*store.Tx, store.Range) int{
 	dropper(messages), dropper(dues), dropper(states), dropper(fronts), dropper(totals), dropper(traffics),
 	dropper(members), dropper(groups), dropper(turns), dropper(sequences), dropper(onces), dropper(attempts),
+	dropper(lanes), dropper(tenants), dropper(flown),
 }
 
 func dropper[V any](t *store.Table[V]) func(*store.Tx, store.Range) int {

@@ -36,17 +36,23 @@ type front struct {
 	// Alarm is a time, in nanoseconds since 1970, not after the first at which a message becomes visible by itself; 0 when none does.
 	// Then a timer wakes those who wait for one.
 	Alarm int64
+	// Fair tells that there have been messages with groups in a standard queue.
+	Fair bool
 }
 
 // AppendBinary writes the fields as varints.
 func (f *front) AppendBinary(b []byte) ([]byte, error) {
-	return binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, f.Cursor), f.Sweep), f.Alarm), nil
+	b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, f.Cursor), f.Sweep), f.Alarm)
+	if f.Fair {
+		return append(b, 1), nil
+	}
+	return append(b, 0), nil
 }
 
 // UnmarshalBinary reads what AppendBinary wrote.
 func (f *front) UnmarshalBinary(data []byte) error {
 	r := reader{rest: string(data)}
-	f.Cursor, f.Sweep, f.Alarm = r.int(), r.int(), r.int()
+	f.Cursor, f.Sweep, f.Alarm, f.Fair = r.int(), r.int(), r.int(), r.take(1) == "\x01"
 	return r.end()
 }
 
@@ -113,6 +119,9 @@ func (q *live) addTotal(tx *store.Tx, at slot, n total) {
 func (q *live) insert(tx *store.Tx, at slot, m *message, st state, now int64) {
 	st.Due = max(st.Due, q.front(tx).Cursor)
 	q.alarmBy(tx, st.Due, now)
+	if st.Group = m.Group; st.Group != "" {
+		q.beFair(tx)
+	}
 	m.Due = st.Due
 	messages.Put(tx, slotKey(q.Space, at), *m)
 	dues.Put(tx, dueKey(q.Space, st.Due, at), st)
@@ -123,8 +132,12 @@ func (q *live) remove(tx *store.Tx, at slot, st state) {
 	key := slotKey(q.Space, at)
 	messages.Delete(tx, key)
 	dues.Delete(tx, dueKey(q.Space, st.Due, at))
+	if st.Group != "" {
+		lanes.Delete(tx, laneKey(q.Space, st.Group, st.Due, at))
+	}
 	if st.Here > 0 {
 		states.Delete(tx, key)
+		q.flown(tx, at, st.Group, -1)
 	}
 	q.addTotal(tx, at, -1)
 }
@@ -134,6 +147,12 @@ func (q *live) reschedule(tx *store.Tx, at slot, was, is state, now int64) {
 	q.alarmBy(tx, is.Due, now)
 	if was.Due != is.Due {
 		dues.Delete(tx, dueKey(q.Space, was.Due, at))
+	}
+	if was.Group != "" {
+		lanes.Delete(tx, laneKey(q.Space, was.Group, was.Due, at))
+	}
+	if was.Here == 0 {
+		q.flown(tx, at, is.Group, 1)
 	}
 	dues.Put(tx, dueKey(q.Space, is.Due, at), is)
 	states.Put(tx, slotKey(q.Space, at), is)
