@@ -60,11 +60,7 @@ func (r *receiver) noise(group string) (n total, noisy bool) {
 	if n < noisyLeast {
 		return n, false
 	}
-	all := total(0)
-	for _, part := range flown.All(r.tx, store.K(r.queue.Space)) {
-		all += part
-	}
-	return n, n*noisyShare > all
+	return n, n*noisyShare > sum(r.tx, flown, r.queue.Space)
 }
 
 // putAside moves a visible message of a noisy group into its lane and reports whether it did.

@@ -158,6 +158,15 @@ func (q *live) reschedule(tx *store.Tx, at slot, was, is state, now int64) {
 	states.Put(tx, slotKey(q.Space, at), is)
 }
 
+// sum adds up the parts of a total. It asks for each: a scan would walk over every earlier version of these rows.
+func sum(tx *store.Tx, parts *store.Table[total], space uint64) (all total) {
+	for part := range uint64(totalParts) {
+		n, _ := parts.Get(tx, store.K(space, part))
+		all += n
+	}
+	return all
+}
+
 // counts are the approximate numbers of messages GetQueueAttributes shows. They are exact as of their transaction.
 type counts struct {
 	visible, inFlight, delayed int64
@@ -165,9 +174,7 @@ type counts struct {
 
 // count counts the messages of a queue: all by the totals, those not visible one by one.
 func (q *live) count(tx *store.Tx, now int64) (c counts) {
-	for _, n := range totals.All(tx, store.K(q.Space)) {
-		c.visible += int64(n)
-	}
+	c.visible = int64(sum(tx, totals, q.Space))
 	if q.FIFO {
 		c.inFlight, c.delayed = q.fifoFlights(tx, now), q.fifoDelayed(tx, now)
 	} else {
