@@ -159,9 +159,12 @@ func (w *write) emit(tx *store.Tx, now time.Time) {
 	tx.Wake(string(s.ARN))
 }
 
-// newStream returns a stream of the table beginning now.
-func newStream(t *table, id uint64, view string, now time.Time) *stream {
-	label := now.UTC().Format("2006-01-02T15:04:05.000")
+// newStream returns a stream of the table beginning now. Its label is the time, or the next millisecond that is free.
+func newStream(tx *store.Tx, t *table, id uint64, view string, now time.Time) *stream {
+	label := ""
+	for at := now.UTC(); label == "" || streams.Has(tx, store.K(t.Name, label)); at = at.Add(time.Millisecond) {
+		label = at.Format("2006-01-02T15:04:05.000")
+	}
 	return &stream{ID: id, ARN: t.ARN + aws.ARN("/stream/"+label), Table: t.Name, Label: label, View: view, Created: now, Keys: t.Keys,
 		Shards: []shard{{Number: 1, Opened: now}}}
 }

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"fogbank/api/dynamodb"
 	"fogbank/aws"
 	"fogbank/store"
+	"fogbank/wire/attribute"
 )
 
 // CreateTable makes a table, which can be used at once: the answer says CREATING as AWS's does, DescribeTable ACTIVE.
@@ -40,7 +42,7 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 		}
 		made := t
 		if spec := in.StreamSpecification; spec != nil && spec.StreamEnabled {
-			openStream(tx, &made, newStream(&made, streamID, deref(spec.StreamViewType), now))
+			openStream(tx, &made, newStream(tx, &made, streamID, deref(spec.StreamViewType), now))
 		}
 		tables.Put(tx, store.K(name), made)
 		t.Stream = made.Stream
@@ -49,7 +51,7 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, estimate{})}, nil
+	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil)}, nil
 }
 
 // checkName refuses what is no name for a table. The model allows ARNs where names are meant, so it does not tell.
@@ -80,7 +82,7 @@ func (s *Service) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableI
 		if err != nil {
 			return noSuchTable(err, in.TableName)
 		}
-		out = t.describe(dynamodb.TableStatusActive, t.estimate(tx))
+		out = t.describe(dynamodb.TableStatusActive, t.estimates(tx))
 		return nil
 	})
 	if err != nil {
@@ -109,7 +111,7 @@ func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput
 		if t.Protected {
 			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 		}
-		out = compile(t).describe(dynamodb.TableStatusDeleting, estimate{})
+		out = compile(t).describe(dynamodb.TableStatusDeleting, nil)
 		endStream(tx, &t, now)
 		tables.Delete(tx, store.K(t.Name))
 		purges.Set(tx, store.K(t.ID, 0), now, purgeJob{ID: t.ID})
@@ -153,11 +155,11 @@ func (s *Service) ListTables(ctx context.Context, in *dynamodb.ListTablesInput) 
 }
 
 // describe returns the table's description. Indexes made on a live table say CREATING until they are filled.
-func (t *schema) describe(status string, e estimate) *dynamodb.TableDescription {
+func (t *schema) describe(status string, e estimates) *dynamodb.TableDescription {
 	d := &dynamodb.TableDescription{
 		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(status),
 		CreationDateTime: new(t.Created), AttributeDefinitions: t.Attributes, KeySchema: t.Keys,
-		ItemCount: new(e.count), TableSizeBytes: new(e.bytes), DeletionProtectionEnabled: new(t.Protected),
+		ItemCount: new(e[""].count), TableSizeBytes: new(e[""].bytes), DeletionProtectionEnabled: new(t.Protected),
 		ProvisionedThroughput: t.Throughput.describe(),
 	}
 	if t.Billing == dynamodb.BillingModePayPerRequest {
@@ -177,21 +179,21 @@ func (t *schema) describe(status string, e estimate) *dynamodb.TableDescription 
 		d.LatestStreamArn, d.LatestStreamLabel = new(string(st.ARN)), new(st.Label)
 	}
 	for _, x := range t.indexes {
-		x.describe(t, status, d)
+		x.describe(t, status, e[x.Name], d)
 	}
 	return d
 }
 
-func (x *indexSchema) describe(t *schema, status string, d *dynamodb.TableDescription) {
+func (x *indexSchema) describe(t *schema, status string, e estimate, d *dynamodb.TableDescription) {
 	arn := new(string(t.ARN) + "/index/" + x.Name)
 	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: x.Include}
 	if x.Local {
 		d.LocalSecondaryIndexes = append(d.LocalSecondaryIndexes, dynamodb.LocalSecondaryIndexDescription{
-			IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn, ItemCount: new(int64(0)), IndexSizeBytes: new(int64(0))})
+			IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn, ItemCount: new(e.count), IndexSizeBytes: new(e.bytes)})
 		return
 	}
 	g := dynamodb.GlobalSecondaryIndexDescription{IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn,
-		ItemCount: new(int64(0)), IndexSizeBytes: new(int64(0)), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe()}
+		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe()}
 	if status == dynamodb.TableStatusCreating || x.Filling {
 		g.IndexStatus = new(dynamodb.IndexStatusCreating)
 	}
@@ -215,24 +217,36 @@ func (p throughput) describe() *dynamodb.ProvisionedThroughputDescription {
 // estimate is how much a table holds.
 type estimate struct{ count, bytes int64 }
 
-// sample is how many items an estimate reads.
-const sample = 500
+// A sample is how much an estimate reads at most.
+const (
+	sampleItems = 2000
+	sampleBytes = 1 << 20
+)
 
-// estimate counts up to sample items. Of a larger table it has then read those whose hashes come first; since
-// hashes spread evenly, how far it came tells how many there are.
-func (t *schema) estimate(tx *store.Tx) (e estimate) {
-	var last store.Key
-	for key, item := range items.Scan(tx, store.Range{Prefix: t.prefix, Limit: sample}) {
+// estimates are those of a table, under "", and of its indexes by name.
+type estimates map[string]estimate
+
+func (t *schema) estimates(tx *store.Tx) estimates {
+	e := estimates{"": sampled(items.Scan(tx, store.Range{Prefix: t.prefix}), len(t.prefix))}
+	for _, x := range t.indexes {
+		e[x.Name] = sampled(entries.Scan(tx, store.Range{Prefix: x.prefix}), len(x.prefix))
+	}
+	return e
+}
+
+// sampled counts rows while they are few. Of many it has read those whose hashes come first; since hashes spread evenly,
+// how far it came tells how many there are.
+func sampled(rows iter.Seq2[store.Key, attribute.Item], prefix int) (e estimate) {
+	for key, item := range rows {
 		e.count++
 		e.bytes += int64(item.Size())
-		last = key
+		if e.count == sampleItems || e.bytes > sampleBytes {
+			at := key[prefix+1:]
+			share := (float64(at[0])*65536 + float64(at[1])*256 + float64(at[2]) + 1) / (1 << 24)
+			return estimate{int64(float64(e.count) / share), int64(float64(e.bytes) / share)}
+		}
 	}
-	if e.count < sample {
-		return e
-	}
-	at := last[len(t.prefix)+1:]
-	share := (float64(at[0])*65536 + float64(at[1])*256 + float64(at[2]) + 1) / (1 << 24)
-	return estimate{int64(float64(e.count) / share), int64(float64(e.bytes) / share)}
+	return e
 }
 
 // arnTable returns the name of the table whose ARN is given.

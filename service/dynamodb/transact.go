@@ -316,6 +316,9 @@ func (s *Service) transact(ctx context.Context, in *dynamodb.TransactWriteItemsI
 		}
 		return cancelled(problems, shown)
 	}, locks...)
+	if errors.Is(err, store.ErrTooLarge) {
+		err = validation("Collection size of items in transaction exceeds limit")
+	}
 	return repeated, err
 }
 

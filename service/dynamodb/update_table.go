@@ -40,7 +40,7 @@ func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput
 		}
 		t.Version++
 		tables.Put(tx, store.K(t.Name), t)
-		out = compile(t).describe(dynamodb.TableStatusUpdating, estimate{})
+		out = compile(t).describe(dynamodb.TableStatusUpdating, nil)
 		return nil
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func changeStream(tx *store.Tx, t *table, spec *dynamodb.StreamSpecification, id
 	case !spec.StreamEnabled && t.Stream == nil:
 		return false, validation("Table is already disabled for stream: TableName: %s", t.Name)
 	case spec.StreamEnabled:
-		openStream(tx, t, newStream(t, id, deref(spec.StreamViewType), now))
+		openStream(tx, t, newStream(tx, t, id, deref(spec.StreamViewType), now))
 	default:
 		endStream(tx, t, now)
 	}
