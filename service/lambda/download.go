@@ -15,7 +15,7 @@ import (
 )
 
 // DownloadPath is the beginning of the paths GetFunction gives out; Download answers below it.
-const DownloadPath = "/_fogbank/lambda/package/"
+const DownloadPath = "/_lambda/package/"
 
 // downloadTime is how long such a URL is good.
 const downloadTime = 10 * time.Minute
