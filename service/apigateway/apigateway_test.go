@@ -237,11 +237,20 @@ func TestFailures(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		ended := false
 		s, _, id := setUp(t, func(ctx context.Context, _ *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
+			time.Sleep(40 * time.Second) // and goes on when nobody waits any more
+			if ended = true; ctx.Err() != nil {
+				t.Error("the function was interrupted")
+			}
+			return &lambda.InvokeOutput{}, nil
 		}, "2.0", "$default")
 		start := time.Now()
+		defer func() {
+			if time.Sleep(time.Minute); !ended {
+				t.Error("the function never ended")
+			}
+		}()
 		if w := get(s, "GET", host(id)+"/", ""); w.Code != 503 || w.Body.String() != `{"message":"Service Unavailable"}` || time.Since(start) != 30*time.Second {
 			t.Error(w.Code, w.Body, time.Since(start))
 		}

@@ -186,6 +186,12 @@ func (q *request) source() aws.ARN {
 	return aws.MakeARN("execute-api", q.place.Region, q.place.Account, resource)
 }
 
+// outcome is how an invocation ended.
+type outcome struct {
+	out *lambda.InvokeOutput
+	err error
+}
+
 // invoke runs the function and reads its result; without an answer the status says what went wrong.
 func (s *Service) invoke(q *request) (status int, a *answer) {
 	event, read := q.event2, readAnswer2
@@ -194,18 +200,37 @@ func (s *Service) invoke(q *request) (status int, a *answer) {
 	}
 	ctx, cancel := s.world.WithTimeout(q.Context(), time.Duration(q.target.integration.Timeout)*time.Millisecond)
 	defer cancel()
-	ctx = aws.WithCall(ctx, &aws.Call{Account: q.place.Account, Region: q.place.Region, SourceARN: q.source(), SourceAccount: q.place.Account})
-	out, err := s.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: q.target.function, Payload: event()})
+	var o outcome
+	select {
+	case o = <-s.run(ctx, q, event()):
+	case <-ctx.Done():
+		return http.StatusServiceUnavailable, nil
+	}
 	switch {
-	case err != nil && ctx.Err() == context.DeadlineExceeded:
+	case o.err != nil && aws.AsError(o.err).Status == http.StatusTooManyRequests:
 		return http.StatusServiceUnavailable, nil
-	case err != nil && aws.AsError(err).Status == http.StatusTooManyRequests:
-		return http.StatusServiceUnavailable, nil
-	case err != nil || out.GetFunctionError() != "":
+	case o.err != nil || o.out.GetFunctionError() != "":
 		return http.StatusInternalServerError, nil
 	}
-	if a, err = read(out.Payload); err != nil {
+	a, err := read(o.out.Payload)
+	if err != nil {
 		return http.StatusInternalServerError, nil
 	}
 	return a.status, a
+}
+
+// run invokes the function in the background: it goes on to its own end when the client has gone or the
+// integration's time has run out, as functions behind API Gateway do.
+func (s *Service) run(ctx context.Context, q *request, payload []byte) <-chan outcome {
+	done := make(chan outcome, 1)
+	in := &lambda.InvokeInput{FunctionName: q.target.function, Payload: payload}
+	call := &aws.Call{Account: q.place.Account, Region: q.place.Region, SourceARN: q.source(), SourceAccount: q.place.Account}
+	s.world.Go(func(life context.Context) {
+		ctx, cancel := context.WithCancel(aws.WithCall(context.WithoutCancel(ctx), call))
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		out, err := s.functions.Invoke(ctx, in)
+		done <- outcome{out, err}
+	})
+	return done
 }
