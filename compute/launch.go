@@ -70,11 +70,17 @@ func (e *environment) launch(task string, l net.Listener) error {
 	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
 		g.argv = []string{g.argv[0], "--max-old-space-size=" + strconv.Itoa(max(e.spec.MemoryMB*9/10, 64)), g.argv[1]}
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return err
+	env := environ(e.spec, l.Addr().String(), inside, boot, tmp)
+	var read *os.File
+	if mode == modePlain {
+		e.child, read, err = spawnPlain(g.argv, env, inside)
+	} else {
+		e.child, read, err = p.startCell(mode, e.cell(g, task, env))
 	}
-	defer write.Close()
+	if err != nil {
+		os.RemoveAll(own)
+		return fmt.Errorf("compute: starting %s: %w", e.spec.Function, err)
+	}
 	e.api = l
 	e.out = newOutput(read, func(line string) {
 		if e.spec.Log != nil {
@@ -82,17 +88,6 @@ func (e *environment) launch(task string, l net.Listener) error {
 		}
 	})
 	e.announce(mode, g.notice)
-	env := environ(e.spec, l.Addr().String(), inside, boot, tmp)
-	if mode == modePlain {
-		e.child, err = spawnPlain(g.argv, env, inside, write)
-	} else {
-		e.child, err = p.spawnCell(mode, e.cell(g, task, env), write)
-	}
-	if err != nil {
-		read.Close()
-		os.RemoveAll(own)
-		return fmt.Errorf("compute: starting %s: %w", e.spec.Function, err)
-	}
 	e.follow(own)
 	return nil
 }
@@ -132,17 +127,23 @@ type entryError struct{ err error }
 func (e *entryError) Error() string { return e.err.Error() }
 
 // spawnPlain starts a process without isolation.
-func spawnPlain(argv, env []string, dir string, out *os.File) (*child, error) {
+func spawnPlain(argv, env []string, dir string) (*child, *os.File, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer null.Close()
+	read, out, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer out.Close()
 	process, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
 		Dir: dir, Env: env, Files: []*os.File{null, out, out}, Sys: plainAttr(),
 	})
 	if err != nil {
-		return nil, &entryError{err}
+		read.Close()
+		return nil, nil, &entryError{err}
 	}
-	return &child{process: process}, nil
+	return &child{process: process}, read, nil
 }

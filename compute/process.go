@@ -52,6 +52,8 @@ type Process struct {
 	closed       bool
 	envs         map[*environment]struct{}
 	interpreters map[string]interpreter
+	blanks       []*blank // processes ready to become environments
+	preparing    int      // blanks being made
 }
 
 // isolation is what this host allows.
@@ -128,7 +130,12 @@ func (p *Process) Close() {
 	for e := range p.envs {
 		list = append(list, e)
 	}
+	blanks := p.blanks
+	p.blanks = nil
 	p.mu.Unlock()
+	for _, b := range blanks {
+		b.discard()
+	}
 	for _, e := range list {
 		e.kill(ErrClosed)
 	}
@@ -211,6 +218,7 @@ type environment struct {
 	current  *work
 	initial  *Result // how the initialisation failed
 	warm     bool
+	asked    bool  // the runtime has taken an invocation
 	why      error // set when we killed it
 	peakMB   int
 	sampled  time.Time
@@ -345,8 +353,13 @@ func (e *environment) take(w *work) {
 	e.mu.Lock()
 	e.current = w
 	w.start = e.p.o.World.Start()
+	first := !e.asked
+	e.asked = true
 	e.mu.Unlock()
 	close(w.taken)
+	if first {
+		e.p.prepare()
+	}
 }
 
 // finish ends w, unless it has ended; it reports whether it did.

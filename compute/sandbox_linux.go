@@ -21,8 +21,8 @@ const cellName = "fogbank-cell"
 // Main must be called at the very start of main, or of TestMain. In a process that was started to become
 // an environment it does not return.
 func Main() {
-	if len(os.Args) == 1 && os.Args[0] == cellName {
-		becomeCell()
+	if len(os.Args) == 3 && os.Args[0] == cellName {
+		becomeCell(os.Args[1], os.Args[2])
 	}
 	callsMain = true
 }
@@ -38,10 +38,12 @@ const (
 	procLimit = 1024
 )
 
-// cell is what a process makes of itself before it becomes the runtime.
+// cell is what a process makes of itself before it becomes the runtime. What is the same for all, it does
+// before it reads the rest, so that a process can be kept ready.
 type cell struct {
-	Mode  string
-	Root  string // an empty directory to put the new root on
+	mode string
+	root string // an empty directory to put the new root on
+
 	Binds []bind
 	TmpMB int
 	User  int // root mode: the user and group to become
@@ -66,7 +68,7 @@ var devices = []string{"null", "zero", "full", "random", "urandom"}
 
 // cell describes the environment's sandbox.
 func (e *environment) cell(g program, task string, env []string) *cell {
-	c := &cell{Root: filepath.Join(e.p.dir, "root"), TmpMB: e.spec.TmpMB, Argv: g.argv, Env: env}
+	c := &cell{TmpMB: e.spec.TmpMB, Argv: g.argv, Env: env}
 	c.Binds = []bind{{task, taskRoot}, {e.p.runtime, runtimeDir}}
 	for _, b := range g.binds {
 		if b != "/" && b != "/usr" && !strings.HasPrefix(b, "/usr/") {
@@ -85,58 +87,138 @@ func (p *Process) findIsolation() isolation {
 	if os.Geteuid() == 0 {
 		mode = modeRoot
 	}
-	read, write, err := os.Pipe()
+	b, err := p.spawnCell(mode)
 	if err != nil {
 		return isolation{modePlain, err.Error()}
 	}
-	defer read.Close()
-	defer write.Close()
-	c, err := p.spawnCell(mode, &cell{Root: filepath.Join(p.dir, "root"), TmpMB: 1, Probe: true}, write)
-	if err != nil {
+	defer b.out.Close()
+	if err := b.fill(&cell{TmpMB: 1, Probe: true}); err != nil {
 		return isolation{modePlain, err.Error()}
 	}
-	if s := c.wait(); c.complaint() != "" || s != "exit status 0" {
-		return isolation{modePlain, strings.TrimSpace(c.complaint() + " " + s)}
+	if s := b.child.wait(); b.child.complaint() != "" || s != "exit status 0" {
+		return isolation{modePlain, strings.TrimSpace(b.child.complaint() + " " + s)}
 	}
 	return isolation{mode: mode}
 }
 
-// spawnCell starts this program as a cell.
-func (p *Process) spawnCell(mode string, c *cell, out *os.File) (*child, error) {
-	c.Mode, c.User = mode, firstUser+int(p.serial.Add(1)%users)
+// blank is a process that is ready to become any environment.
+type blank struct {
+	child *child
+	in    *os.File // takes the description of the cell
+	out   *os.File // what it prints
+	user  int
+}
+
+// spawnCell starts this program as a blank.
+func (p *Process) spawnCell(mode string) (*blank, error) {
+	b := &blank{child: &child{}, user: firstUser + int(p.serial.Add(1)%users)}
+	var ends [3]*os.File // of the child: description, status, output
+	var err error
+	pipe := func(read, write **os.File) {
+		if err == nil {
+			*read, *write, err = os.Pipe()
+		}
+	}
+	pipe(&ends[0], &b.in)
+	pipe(&b.child.status, &ends[1])
+	pipe(&b.out, &ends[2])
+	null, nerr := os.Open(os.DevNull)
+	defer closeAll(append(ends[:], null)...)
+	if err = errors.Join(err, nerr); err == nil {
+		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, mode, filepath.Join(p.dir, "root")}, &os.ProcAttr{
+			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: cellAttr(mode),
+		})
+	}
+	if err != nil {
+		closeAll(b.in, b.child.status, b.out)
+		return nil, err
+	}
+	return b, nil
+}
+
+// closeAll closes what is not nil.
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// fill makes the blank what c describes; it fails when the blank has ended meanwhile.
+func (b *blank) fill(c *cell) error {
+	defer b.in.Close()
+	c.User = b.user
 	doc, err := json.Marshal(c)
 	if err != nil {
-		return nil, err
-	}
-	inRead, inWrite, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer inRead.Close()
-	defer inWrite.Close()
-	status, statusWrite, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer statusWrite.Close()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		status.Close()
-		return nil, err
-	}
-	defer null.Close()
-	process, err := os.StartProcess("/proc/self/exe", []string{cellName}, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, out, out, inRead, statusWrite}, Sys: cellAttr(mode),
-	})
-	if err != nil {
-		status.Close()
-		return nil, err
+		return err
 	}
 	// The description may be larger than the pipe: the child reads while we write.
-	if _, err := inWrite.Write(doc); err != nil && !errors.Is(err, syscall.EPIPE) {
-		process.Kill()
+	_, err = b.in.Write(doc)
+	return err
+}
+
+// discard ends a blank.
+func (b *blank) discard() {
+	b.in.Close()
+	b.child.kill()
+	b.child.wait()
+	b.out.Close()
+}
+
+// startCell turns a blank kept ready, else a new one, into the environment c describes.
+func (p *Process) startCell(mode string, c *cell) (*child, *os.File, error) {
+	p.mu.Lock()
+	var ready *blank
+	if n := len(p.blanks); n > 0 {
+		ready, p.blanks = p.blanks[n-1], p.blanks[:n-1]
 	}
-	return &child{process: process, status: status}, nil
+	p.mu.Unlock()
+	if ready != nil {
+		if ready.fill(c) == nil {
+			return ready.child, ready.out, nil
+		}
+		ready.discard()
+	}
+	b, err := p.spawnCell(mode)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.fill(c); err != nil {
+		b.discard()
+		return nil, nil, err
+	}
+	return b.child, b.out, nil
+}
+
+// blanksReady is how many blanks are kept once a function has run.
+const blanksReady = 2
+
+// prepare makes a blank for the environment after this one, unless there are enough.
+func (p *Process) prepare() {
+	mode := p.probe().mode
+	p.mu.Lock()
+	enough := mode == modePlain || p.closed || len(p.blanks)+p.preparing >= blanksReady
+	if !enough {
+		p.preparing++
+	}
+	p.mu.Unlock()
+	if enough {
+		return
+	}
+	go func() {
+		b, err := p.spawnCell(mode)
+		p.mu.Lock()
+		p.preparing--
+		closed := p.closed
+		if err == nil && !closed {
+			p.blanks = append(p.blanks, b)
+		}
+		p.mu.Unlock()
+		if err == nil && closed {
+			b.discard()
+		}
+	}()
 }
 
 func cellAttr(mode string) *syscall.SysProcAttr {
@@ -192,15 +274,15 @@ const (
 
 // becomeCell makes the process a cell as described on descriptor 3, tells on descriptor 4 what goes wrong,
 // and becomes the runtime.
-func becomeCell() {
+func becomeCell(mode, root string) {
 	runtime.LockOSThread()
 	syscall.CloseOnExec(3)
 	syscall.CloseOnExec(4)
 	in, status := os.NewFile(3, "description"), os.NewFile(4, "status")
-	b, err := io.ReadAll(in)
-	c := &cell{}
+	c := &cell{mode: mode, root: root}
+	err := c.buildRoot()
 	if err == nil {
-		err = json.Unmarshal(b, c)
+		err = c.read(in)
 	}
 	if err == nil {
 		err = c.enter()
@@ -217,13 +299,44 @@ func becomeCell() {
 	os.Exit(1)
 }
 
-// enter does everything but become the runtime.
-func (c *cell) enter() error {
-	if err := c.buildRoot(); err != nil {
+// read waits for the description. Without one nothing is to become of the process.
+func (c *cell) read(in io.Reader) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
 		return err
+	}
+	if len(b) == 0 {
+		os.Exit(0)
+	}
+	return json.Unmarshal(b, c)
+}
+
+// buildRoot makes a new root of read-only pieces of the host, as far as it is the same for all.
+func (c *cell) buildRoot() error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private mounts: %w", err)
+	}
+	syscall.Umask(0o022)
+	if err := syscall.Mount("root", c.root, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=4m,mode=755"); err != nil {
+		return fmt.Errorf("new root: %w", err)
+	}
+	for _, step := range []func() error{c.showSystem, c.showDevices, c.makeProc} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	if err := syscall.Sethostname([]byte("localhost")); err != nil {
 		return fmt.Errorf("host name: %w", err)
+	}
+	return nil
+}
+
+// enter finishes the root, moves into it, and gives up what a function must not have.
+func (c *cell) enter() error {
+	for _, step := range []func() error{c.showBinds, c.makeOwn, c.move} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	if err := c.limit(); err != nil {
 		return fmt.Errorf("limits: %w", err)
@@ -234,22 +347,9 @@ func (c *cell) enter() error {
 	return syscall.Chdir(taskRoot)
 }
 
-// buildRoot makes a new root of read-only pieces of the host and moves into it.
-func (c *cell) buildRoot() error {
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("private mounts: %w", err)
-	}
-	syscall.Umask(0o022)
-	if err := syscall.Mount("root", c.Root, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=4m,mode=755"); err != nil {
-		return fmt.Errorf("new root: %w", err)
-	}
-	steps := []func() error{c.showSystem, c.showDevices, c.showBinds, c.makeOwn}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	if err := syscall.Chdir(c.Root); err != nil {
+// move makes the new root the only one.
+func (c *cell) move() error {
+	if err := syscall.Chdir(c.root); err != nil {
 		return err
 	}
 	if err := syscall.PivotRoot(".", "."); err != nil {
@@ -274,7 +374,7 @@ func (c *cell) showSystem() error {
 		if info.Mode()&os.ModeSymlink == 0 {
 			err = c.show(d, d)
 		} else if to, e := os.Readlink(d); e == nil {
-			err = os.Symlink(to, c.Root+d)
+			err = os.Symlink(to, c.root+d)
 		}
 		if err != nil {
 			return err
@@ -287,13 +387,26 @@ func (c *cell) showSystem() error {
 			}
 		}
 	}
+	return nil
+}
+
+// makeOwn makes what belongs to the environment alone: /tmp, its user, and the empty places of AWS's image.
+func (c *cell) makeOwn() error {
+	for _, d := range []string{"/tmp", "/opt", taskRoot, runtimeDir} {
+		if err := os.MkdirAll(c.root+d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Mount("tmp", c.root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m"); err != nil {
+		return fmt.Errorf("/tmp: %w", err)
+	}
 	passwd := "root:x:0:0:root:/root:/sbin/nologin\nsbx_user:x:" + strconv.Itoa(c.inner()) + ":" + strconv.Itoa(c.inner()) + "::/tmp:/sbin/nologin\n"
-	return os.WriteFile(c.Root+"/etc/passwd", []byte(passwd), 0o644)
+	return os.WriteFile(c.root+"/etc/passwd", []byte(passwd), 0o644)
 }
 
 // inner is the user's number inside.
 func (c *cell) inner() int {
-	if c.Mode == modeUser {
+	if c.mode == modeUser {
 		return innerUser
 	}
 	return c.User
@@ -307,7 +420,7 @@ func (c *cell) showDevices() error {
 		}
 	}
 	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
-		if err := os.Symlink(to, c.Root+"/dev/"+name); err != nil {
+		if err := os.Symlink(to, c.root+"/dev/"+name); err != nil {
 			return err
 		}
 	}
@@ -324,21 +437,18 @@ func (c *cell) showBinds() error {
 	return nil
 }
 
-// makeOwn makes what belongs to the environment alone: /proc and /tmp, and the empty places of AWS's image.
-func (c *cell) makeOwn() error {
-	for _, d := range []string{"/proc", "/tmp", "/opt", taskRoot, runtimeDir} {
-		if err := os.MkdirAll(c.Root+d, 0o755); err != nil {
-			return err
-		}
-	}
-	const quiet = syscall.MS_NOSUID | syscall.MS_NODEV
-	if err := syscall.Mount("tmp", c.Root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m"); err != nil {
-		return fmt.Errorf("/tmp: %w", err)
+// quiet is how file systems of an environment's own are mounted.
+const quiet = syscall.MS_NOSUID | syscall.MS_NODEV
+
+// makeProc makes /proc, which shows the environment's own processes only.
+func (c *cell) makeProc() error {
+	if err := os.MkdirAll(c.root+"/proc", 0o755); err != nil {
+		return err
 	}
 	// Inside a container that hides parts of /proc an unprivileged user may not mount a new one. The
 	// environment then has none, rather than the host's.
-	err := syscall.Mount("proc", c.Root+"/proc", "proc", quiet|syscall.MS_NOEXEC, "")
-	if err != nil && c.Mode == modeRoot {
+	err := syscall.Mount("proc", c.root+"/proc", "proc", quiet|syscall.MS_NOEXEC, "")
+	if err != nil && c.mode == modeRoot {
 		return fmt.Errorf("/proc: %w", err)
 	}
 	return nil
@@ -350,7 +460,7 @@ func (c *cell) show(from, to string) error {
 		return err
 	}
 	var st syscall.Statfs_t
-	if err := syscall.Statfs(c.Root+to, &st); err != nil {
+	if err := syscall.Statfs(c.root+to, &st); err != nil {
 		return fmt.Errorf("%s: %w", to, err)
 	}
 	// Flags that the host set on the mount may not be taken away in a user namespace.
@@ -359,7 +469,7 @@ func (c *cell) show(from, to string) error {
 		kept = kept&^0x1000 | syscall.MS_RELATIME
 	}
 	flags := syscall.MS_REMOUNT | syscall.MS_BIND | syscall.MS_RDONLY | syscall.MS_NOSUID | kept
-	if err := syscall.Mount("", c.Root+to, "", flags, ""); err != nil {
+	if err := syscall.Mount("", c.root+to, "", flags, ""); err != nil {
 		return fmt.Errorf("read-only %s: %w", to, err)
 	}
 	return nil
@@ -371,7 +481,7 @@ func (c *cell) bind(from, to string) error {
 	if err != nil {
 		return err
 	}
-	at := c.Root + to
+	at := c.root + to
 	dir := at
 	if !info.IsDir() {
 		dir = filepath.Dir(at)
@@ -397,7 +507,7 @@ func (c *cell) limit() error {
 		return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
 	}
 	err := errors.Join(set(syscall.RLIMIT_CORE, 0), set(syscall.RLIMIT_NOFILE, fileLimit))
-	if c.Mode == modeRoot {
+	if c.mode == modeRoot {
 		err = errors.Join(err, set(rlimitNproc, procLimit))
 	}
 	return err
@@ -416,7 +526,7 @@ func (c *cell) drop() error {
 	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prSetSecurebits, secureEverything, 0); e != 0 {
 		return fmt.Errorf("securebits: %w", e)
 	}
-	if c.Mode == modeRoot {
+	if c.mode == modeRoot {
 		if err := c.become(); err != nil {
 			return err
 		}

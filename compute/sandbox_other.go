@@ -17,8 +17,15 @@ type cell struct{}
 
 func (e *environment) cell(program, string, []string) *cell { return nil }
 
-func (p *Process) spawnCell(string, *cell, *os.File) (*child, error) {
-	return nil, errors.New("compute: no sandbox on " + runtime.GOOS)
+// blank is a process ready to become an environment; there are none on this system.
+type blank struct{}
+
+func (b *blank) discard() {}
+
+func (p *Process) prepare() {}
+
+func (p *Process) startCell(string, *cell) (*child, *os.File, error) {
+	return nil, nil, errors.New("compute: no sandbox on " + runtime.GOOS)
 }
 
 func (p *Process) findIsolation() isolation {
