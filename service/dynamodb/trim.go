@@ -10,9 +10,24 @@ import (
 // trims wake each stream hourly: id (table name, label) → the stream's ID.
 var trims = store.NewTimers[uint64]("dynamodb/trim")
 
-// trim forgets a stream's records older than a day, and a day after its end the stream.
+// trim forgets a stream's records older than a day, and a day after its end the stream. It looks for the oldest to
+// keep in a transaction of its own, so that it is not in the way of those who append.
 func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
 	now := s.world.Now()
+	var st stream
+	var ok bool
+	horizons := map[uint64]uint64{}
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		if st, ok = streams.Get(tx, id); ok {
+			for _, sh := range st.Shards {
+				horizons[sh.Number] = horizon(tx, st.part(sh.Number), now)
+			}
+		}
+		return nil
+	})
+	if err != nil || !ok {
+		return err
+	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok := streams.Get(tx, id)
 		if !ok {
@@ -22,7 +37,7 @@ func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
 		for _, sh := range st.Shards {
 			if gone {
 				records.Drop(tx, st.part(sh.Number))
-			} else if upTo := horizon(tx, st.part(sh.Number), now); upTo > 0 {
+			} else if upTo := horizons[sh.Number]; upTo > 0 {
 				records.Trim(tx, st.part(sh.Number), upTo)
 			}
 		}
