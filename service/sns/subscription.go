@@ -159,8 +159,10 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 	if err := sub.check(); err != nil {
 		return nil, err
 	}
-	if _, err := s.signer.key(ctx); err != nil { // made now, so that no message waits for it
-		return nil, err
+	if sub.Attributes["RawMessageDelivery"] != "true" {
+		if _, err := s.signer.key(ctx); err != nil { // made now, so that no message waits for it
+			return nil, err
+		}
 	}
 	out := &sns.SubscribeOutput{}
 	return out, s.db.Update(ctx, func(tx *store.Tx) error {
