@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,17 +238,17 @@ func TestFailures(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ended := false
+		var ended atomic.Bool
 		s, _, id := setUp(t, func(ctx context.Context, _ *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
 			time.Sleep(40 * time.Second) // and goes on when nobody waits any more
-			if ended = true; ctx.Err() != nil {
+			if ended.Store(true); ctx.Err() != nil {
 				t.Error("the function was interrupted")
 			}
 			return &lambda.InvokeOutput{}, nil
 		}, "2.0", "$default")
 		start := time.Now()
 		defer func() {
-			if time.Sleep(time.Minute); !ended {
+			if time.Sleep(time.Minute); !ended.Load() {
 				t.Error("the function never ended")
 			}
 		}()
