@@ -69,7 +69,7 @@ func TestCrash(t *testing.T) {
 
 func prepareCrash(t *testing.T, s *server.Server) (queue string) {
 	t.Helper()
-	_, err := dynamodb.NewFromConfig(s.Root()).CreateTable(t.Context(), &dynamodb.CreateTableInput{TableName: aws.String("t"), BillingMode: ddb.BillingModePayPerRequest,
+	_, err := dynamodb.NewFromConfig(s.Root()).CreateTable(t.Context(), &dynamodb.CreateTableInput{TableName: aws.String("items"), BillingMode: ddb.BillingModePayPerRequest,
 		AttributeDefinitions: []ddb.AttributeDefinition{{AttributeName: aws.String("k"), AttributeType: ddb.ScalarAttributeTypeS}},
 		KeySchema:            []ddb.KeySchemaElement{{AttributeName: aws.String("k"), KeyType: ddb.KeyTypeHash}},
 		StreamSpecification:  &ddb.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: ddb.StreamViewTypeNewImage}})
@@ -90,7 +90,7 @@ func (a *acknowledged) write(ctx context.Context, s *server.Server, queue string
 	for v := 1; ctx.Err() == nil; v++ {
 		key := fmt.Sprintf("r%d-w%d", round, writer)
 		put := func(suffix string) ddb.TransactWriteItem {
-			return ddb.TransactWriteItem{Put: &ddb.Put{TableName: aws.String("t"), Item: map[string]ddb.AttributeValue{
+			return ddb.TransactWriteItem{Put: &ddb.Put{TableName: aws.String("items"), Item: map[string]ddb.AttributeValue{
 				"k": &ddb.AttributeValueMemberS{Value: key + suffix}, "v": &ddb.AttributeValueMemberN{Value: strconv.Itoa(v)}}}}
 		}
 		if _, err := d.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []ddb.TransactWriteItem{put("a"), put("b")}}); err != nil {
@@ -113,7 +113,7 @@ func (a *acknowledged) check(t *testing.T, s *server.Server, round int) {
 	t.Helper()
 	d := dynamodb.NewFromConfig(s.Root())
 	version := func(key string) int {
-		out, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("t"), ConsistentRead: aws.Bool(true),
+		out, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("items"), ConsistentRead: aws.Bool(true),
 			Key: map[string]ddb.AttributeValue{"k": &ddb.AttributeValueMemberS{Value: key}}})
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +138,7 @@ func (a *acknowledged) check(t *testing.T, s *server.Server, round int) {
 func (a *acknowledged) checkStream(t *testing.T, s *server.Server) {
 	t.Helper()
 	ctx, c := t.Context(), dynamodbstreams.NewFromConfig(s.Root())
-	streams, err := c.ListStreams(ctx, &dynamodbstreams.ListStreamsInput{TableName: aws.String("t")})
+	streams, err := c.ListStreams(ctx, &dynamodbstreams.ListStreamsInput{TableName: aws.String("items")})
 	if err != nil || len(streams.Streams) != 1 {
 		t.Fatalf("streams: %v, %v", streams, err)
 	}

@@ -93,7 +93,7 @@ def post(body):
     # Names below localhost are the loopback address (RFC 6761, 6.3), whatever the resolver says.
     url = urllib.parse.urlsplit(api["ApiEndpoint"])
     address = f"127.0.0.1:{url.port}" if url.hostname.endswith(".localhost") else url.netloc
-    request = urllib.request.Request(f"{url.scheme}://{address}/orders", json.dumps(body).encode(),
+    request = urllib.request.Request(f"{url.scheme}://{address}{url.path}/orders", json.dumps(body).encode(),
                                      {"content-type": "application/json", "host": url.netloc})
     try:
         with urllib.request.urlopen(request, timeout=30) as r:

@@ -43,17 +43,17 @@ func (c *Cents) UnmarshalJSON(b []byte) error {
 
 // Item is one line of an order.
 type Item struct {
-	SKU       string `json:"sku"`
-	Title     string `json:"title"`
-	Kind      string `json:"kind"` // "physical" or "digital"
-	Quantity  int    `json:"quantity"`
-	UnitPrice Cents  `json:"unitPrice"`
+	SKU       string `json:"sku" dynamodbav:"sku"`
+	Title     string `json:"title" dynamodbav:"title"`
+	Kind      string `json:"kind" dynamodbav:"kind"` // "physical" or "digital"
+	Quantity  int    `json:"quantity" dynamodbav:"quantity"`
+	UnitPrice Cents  `json:"unitPrice" dynamodbav:"unitPrice"`
 }
 
 // Customer is who orders.
 type Customer struct {
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	Name  string `json:"name" dynamodbav:"name"`
+	Email string `json:"email" dynamodbav:"email"`
 }
 
 // Request is what POST /orders takes: a new order, or the refund of one.
