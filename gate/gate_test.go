@@ -467,3 +467,34 @@ func BenchmarkServe(b *testing.B) {
 		})
 	}
 }
+
+// Whatever comes, signed or not, is answered with a request id and without a panic.
+func FuzzServe(f *testing.F) {
+	f.Add("POST", "/", "AmazonSQS.SendMessage", "application/x-amz-json-1.0", `{"QueueUrl":"http://h/000000000000/q","MessageBody":"m"}`, true)
+	f.Add("POST", "/000000000000/q", "", "application/x-www-form-urlencoded", "Action=SendMessage&Version=2012-11-05&MessageBody=m&QueueUrl=x", true)
+	f.Add("GET", "/2015-03-31/functions/?X-Amz-Algorithm=x&a=%zz", "", "", "", false)
+	g, log := open(f)
+	f.Fuzz(func(t *testing.T, method, target, operation, kind, body string, signed bool) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.Host != "" || strings.ContainsAny(method+operation+kind, "\r\n") {
+			return
+		}
+		r := &http.Request{Method: method, URL: u, Host: "localhost", Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}
+		if operation != "" {
+			r.Header.Set("X-Amz-Target", operation)
+		}
+		r.Header.Set("Content-Type", kind)
+		if signed {
+			sign(r, body, "ROOT", "test", "us-east-1", "sqs", g.world.Now())
+		}
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Header().Get("X-Amzn-Requestid") == "" || w.Code < 200 {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+		if strings.Contains(log.String(), "stack=") && !strings.Contains(body, "panic") {
+			t.Fatal(log.String())
+		}
+		log.Reset()
+	})
+}
