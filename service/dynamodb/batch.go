@@ -180,7 +180,9 @@ func (s *Service) placeBatch(ctx context.Context, in *dynamodb.BatchWriteItemInp
 			w := &room[len(room)-1]
 			if r.PutRequest != nil {
 				w.kind, w.keys = putItem, r.PutRequest.Item
-				err = t.checkItem(w.keys)
+				if err = t.checkKeyTypes(w.keys); err == nil {
+					err = t.checkItem(w.keys)
+				}
 			} else {
 				w.kind, w.keys = deleteItem, r.DeleteRequest.Key
 				err = t.checkKey(w.keys)

@@ -76,6 +76,9 @@ func expectation(name string, e *dynamodb.ExpectedAttributeValue) (c expr.Compar
 		if e.AttributeValueList != nil {
 			c.Values = e.AttributeValueList
 		}
+		if n, ok := expr.Operands(c.Operator); ok && n != 0 && c.Values == nil {
+			return fail("Value or AttributeValueList must be used with ComparisonOperator: %s", c.Operator)
+		}
 		return c, checkComparison(c)
 	case e.Exists != nil && !*e.Exists:
 		c.Operator = dynamodb.ComparisonOperatorNull

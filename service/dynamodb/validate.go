@@ -112,16 +112,29 @@ func (t *schema) checkIndexKeys(item attribute.Item) error {
 	return nil
 }
 
+// checkKeyTypes refuses an item without the table's key, or with one of another type, as BatchWriteItem does.
+func (t *schema) checkKeyTypes(item attribute.Item) error {
+	for _, k := range [...]keyAttribute{t.hash, t.sort} {
+		if v, ok := item.Get(k.name); k.name != "" && (!ok || v.Type() != k.typ) {
+			return errKey
+		}
+	}
+	return nil
+}
+
+var errKey = validation("The provided key element does not match the schema")
+
 // checkKey refuses a Key parameter that is not exactly the table's key.
 func (t *schema) checkKey(key attribute.Item) error {
 	want := 1
 	if t.sort.name != "" {
 		want = 2
 	}
-	hash, okHash := key.Get(t.hash.name)
-	sort, okSort := key.Get(t.sort.name)
-	if len(key) != want || !okHash || hash.Type() != t.hash.typ || want == 2 && (!okSort || sort.Type() != t.sort.typ) {
-		return validation("The provided key element does not match the schema")
+	if len(key) != want {
+		return errKey
+	}
+	if err := t.checkKeyTypes(key); err != nil {
+		return err
 	}
 	return t.checkKeyValues(key)
 }
