@@ -171,13 +171,16 @@ func problem(err error) string {
 func (r *runner) note(ctx context.Context, err error) {
 	ctx = r.tenant(context.WithoutCancel(ctx))
 	result, at := problem(err), store.K(r.m.UUID)
-	news := false
+	news, gone := false, false
 	r.s.db.View(ctx, func(tx *store.Tx) error {
 		have, _ := results.Get(tx, at)
-		news = have != result
+		news, gone = have != result, !mappings.Has(tx, at)
 		return nil
 	})
-	if !news {
+	if gone {
+		r.stop() // deleted with its whole account, which tells no supervisor
+	}
+	if gone || !news {
 		return
 	}
 	r.s.db.UpdateSoon(ctx, func(tx *store.Tx) error {
