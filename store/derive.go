@@ -129,15 +129,24 @@ func (t *txn) current(e *kept, stripe uint32) bool {
 const (
 	cacheShards = 16
 	cacheBytes  = 16 << 20 // estimated from the rows' sizes
+	shardBytes  = cacheBytes / cacheShards
+	// A value that would crowd out a quarter of its shard, such as the compiled rules of a bus with
+	// thousands, has its place among the few of its kind.
+	largeValue = shardBytes / 4
+	largeBytes = 64 << 20
 )
 
 // cache keeps derived values, bounded by the size of the rows they came from.
-type cache [cacheShards]cacheShard
+type cache struct {
+	shards [cacheShards]cacheShard
+	large  cacheShard
+}
 
 type cacheShard struct {
 	mu   sync.RWMutex
 	m    map[cacheKey]*kept
 	cost int
+	room int
 }
 
 type cacheKey struct {
@@ -156,13 +165,20 @@ type kept struct {
 }
 
 func (c *cache) init() {
-	for i := range c {
-		c[i].m = map[cacheKey]*kept{}
+	for i := range c.shards {
+		c.shards[i] = cacheShard{m: map[cacheKey]*kept{}, room: shardBytes}
 	}
+	c.large = cacheShard{m: map[cacheKey]*kept{}, room: largeBytes}
 }
 
 func (c *cache) look(hash uint64, key cacheKey) *kept {
-	s := &c[hash>>60%cacheShards]
+	if e := c.shards[hash>>60%cacheShards].look(key); e != nil {
+		return e
+	}
+	return c.large.look(key)
+}
+
+func (s *cacheShard) look(key cacheKey) *kept {
 	s.mu.RLock()
 	e := s.m[key]
 	s.mu.RUnlock()
@@ -172,12 +188,30 @@ func (c *cache) look(hash uint64, key cacheKey) *kept {
 	return e
 }
 
-// keep stores e unless a newer one is there, and makes room by dropping values not used lately.
+// keep stores e unless a newer one is there. What is small is looked for first, so a value that grew
+// large takes its small predecessor away.
 func (c *cache) keep(hash uint64, key cacheKey, e *kept) {
-	s := &c[hash>>60%cacheShards]
-	if e.cost > cacheBytes/cacheShards/4 {
-		return
+	small := &c.shards[hash>>60%cacheShards]
+	switch {
+	case e.cost <= largeValue:
+		small.keep(key, e)
+	case e.cost <= largeBytes/4:
+		small.forget(key)
+		c.large.keep(key, e)
 	}
+}
+
+func (s *cacheShard) forget(key cacheKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.m[key]; old != nil {
+		s.cost -= old.cost
+		delete(s.m, key)
+	}
+}
+
+// keep stores e and makes room by dropping values not used lately.
+func (s *cacheShard) keep(key cacheKey, e *kept) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.m[key]; old != nil {
@@ -188,14 +222,14 @@ func (c *cache) keep(hash uint64, key cacheKey, e *kept) {
 	}
 	s.m[key] = e
 	s.cost += e.cost
-	for s.cost > cacheBytes/cacheShards {
+	for s.cost > s.room {
 		for k, old := range s.m {
 			if old.used.Swap(false) || old == e {
 				continue
 			}
 			s.cost -= old.cost
 			delete(s.m, k)
-			if s.cost <= cacheBytes/cacheShards {
+			if s.cost <= s.room {
 				return
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -275,13 +276,54 @@ func TestCacheBound(t *testing.T) {
 		})
 	}
 	total := 0
-	for i := range db.derived {
-		total += db.derived[i].cost
+	for i := range db.derived.shards {
+		total += db.derived.shards[i].cost
 	}
 	if total > cacheBytes || total < cacheBytes/4 {
 		t.Errorf("the cache holds %d bytes of %d", total, cacheBytes)
 	}
 }
+
+// TestLargeDerivation: a value derived from megabytes of rows is kept, and dropped when a row changes.
+func TestLargeDerivation(t *testing.T) {
+	db := memory(t)
+	update(t, db, func(tx *Tx) {
+		for j := range 100 {
+			orders.Put(tx, K("large", j), order{strings.Repeat("x", 50_000), j})
+		}
+	})
+	count := func() (n, runs int) {
+		view(t, db, func(tx *Tx) {
+			before := largeRuns.Load()
+			got, err := largeCount.Get(tx, K("large"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, runs = got, int(largeRuns.Load()-before)
+		})
+		return n, runs
+	}
+	for i, want := range []struct{ n, runs int }{{100, 1}, {100, 0}, {100, 0}} {
+		if n, runs := count(); n != want.n || runs != want.runs {
+			t.Errorf("look %d: %d rows after %d runs, want %v", i, n, runs, want)
+		}
+	}
+	update(t, db, func(tx *Tx) { orders.Put(tx, K("large", 100), order{"y", 100}) })
+	if n, runs := count(); n != 101 || runs != 1 {
+		t.Errorf("after a change: %d rows after %d runs", n, runs)
+	}
+}
+
+var (
+	largeRuns  atomic.Int64
+	largeCount = DeriveAll(orders, func(_ Key, rows iter.Seq2[Key, order]) (n int, err error) {
+		largeRuns.Add(1)
+		for range rows {
+			n++
+		}
+		return n, nil
+	})
+)
 
 func TestViewCannotChange(t *testing.T) {
 	db := memory(t)
