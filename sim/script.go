@@ -162,18 +162,22 @@ func (s *script) step(line string) string {
 		s.vars[f[1]] = pick(s.t, s.last, f[3])
 	case "join":
 		return s.show(<-s.background)
-	case "http":
-		return s.http(f[1], f[2], f[3:])
 	default:
 		if len(f) < 2 {
 			s.t.Fatalf("not a command: %s", line)
 		}
 		ctx := s.context()
+		do := func() string {
+			if f[0] == "http" {
+				return s.http(f[1], f[2:])
+			}
+			return s.call(ctx, f[0], f[1], f[2:])
+		}
 		if background {
-			go func() { s.background <- s.call(ctx, f[0], f[1], f[2:]) }()
+			go func() { s.background <- do() }()
 			return ""
 		}
-		return s.show(s.call(ctx, f[0], f[1], f[2:]))
+		return s.show(do())
 	}
 	return ""
 }
@@ -303,21 +307,21 @@ func input(op *wire.Operation, args []string) (any, error) {
 }
 
 // http sends a plain request, as a browser would, to a data plane: http METHOD URL [body].
-func (s *script) http(method, url string, args []string) string {
-	r := httptest.NewRequest(method, url, strings.NewReader(strings.Join(args, " ")))
-	if len(args) > 0 {
+func (s *script) http(method string, args []string) string {
+	r := httptest.NewRequest(method, args[0], strings.NewReader(strings.Join(args[1:], " ")))
+	if len(args) > 1 {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	w := httptest.NewRecorder()
 	s.cloud.ServeHTTP(w, r)
 	b, err := json.Marshal(map[string]any{"status": w.Code, "body": w.Body.String(), "type": w.Header().Get("Content-Type")})
 	if err != nil {
-		s.t.Fatal(err)
+		return err.Error()
 	}
 	if w.Code >= http.StatusBadRequest {
-		return s.show("!" + string(b))
+		return "!" + string(b)
 	}
-	return s.show(string(b))
+	return string(b)
 }
 
 // identifiers are what chance makes; each match is shown as its kind and number.
