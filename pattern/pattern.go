@@ -53,8 +53,10 @@ var ErrNested = errors.New("filter policy scope MessageAttributes does not suppo
 
 // ErrTooManyKeys and ErrTooComplex are the limits of a filter policy, in AWS's words.
 var (
+	//lint:ignore ST1005 AWS's words
 	ErrTooManyKeys = errors.New("Filter policy can not have more than 5 keys")
-	ErrTooComplex  = errors.New("Filter policy is too complex")
+	//lint:ignore ST1005 AWS's words
+	ErrTooComplex = errors.New("Filter policy is too complex")
 )
 
 // SyntaxError tells what is wrong with a pattern and where, in the words AWS answers with.

@@ -256,17 +256,6 @@ func (s *scanner) key() ([]byte, error) {
 	return key, nil
 }
 
-// members calls f for each member of the object whose brace is next; f takes the value.
-func (s *scanner) members(f func(key []byte) error) error {
-	return s.list('}', func() error {
-		key, err := s.key()
-		if err != nil {
-			return err
-		}
-		return f(key)
-	})
-}
-
 // list calls f before each element of the array or object whose bracket is next.
 func (s *scanner) list(end byte, f func() error) error {
 	s.pos++

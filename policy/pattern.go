@@ -156,11 +156,11 @@ func (c *compiler) variable(text string) int {
 		return end + 1
 	}
 	t := token{kind: variable}
-	key, rest, found := strings.Cut(name, ",")
+	key, _, found := strings.Cut(name, ",")
 	if found {
 		// The default may hold a brace of its own, so read on to the closing quote.
 		open := 2 + len(key) + 1
-		rest = text[open:]
+		rest := text[open:]
 		quoted := strings.TrimLeft(rest, " ")
 		if !strings.HasPrefix(quoted, "'") {
 			return 0

@@ -43,7 +43,7 @@ func (d *Derived[V, D]) Get(tx *Tx, key Key) (v D, ok bool, err error) {
 	t := tx.t
 	full, _ := d.table.space.place(tx, key)
 	if len(t.writes) > 0 && t.find(full) != nil {
-		v, ok, err, _ = d.compute(tx, key)
+		v, ok, _, err = d.compute(tx, key)
 		return v, ok, err
 	}
 	c := &t.db.derived
@@ -55,14 +55,14 @@ func (d *Derived[V, D]) Get(tx *Tx, key Key) (v D, ok bool, err error) {
 		return v, e.ok, e.err
 	}
 	name := cacheKey{d.id, string(full)}
-	v, ok, err, size := d.compute(tx, key)
+	v, ok, size, err := d.compute(tx, key)
 	if t.db.history.version(stripe) <= t.start {
 		c.keep(hash, name, &kept{asOf: t.start, value: v, ok: ok, err: err, cost: len(name.key) + 2*size + 256})
 	}
 	return v, ok, err
 }
 
-func (d *Derived[V, D]) compute(tx *Tx, key Key) (v D, ok bool, err error, size int) {
+func (d *Derived[V, D]) compute(tx *Tx, key Key) (v D, ok bool, size int, err error) {
 	var row V
 	full, _ := d.table.space.place(tx, key)
 	ok = tx.t.get(full, func(b []byte) {
@@ -72,7 +72,7 @@ func (d *Derived[V, D]) compute(tx *Tx, key Key) (v D, ok bool, err error, size 
 	if ok {
 		v, err = d.f(key, row)
 	}
-	return v, ok, err, size
+	return v, ok, size, err
 }
 
 // Get returns the value derived from the rows below prefix, of which there may be none.
