@@ -24,14 +24,16 @@ var layers = []struct{ pkg, may string }{
 	{"relay", "aws store world"},
 	{"compute", "aws world"},
 	{"network", "aws world"},
+	{"egress", "aws world"},
 	{"api/...", "aws wire wire/attribute"},
 	{"gate", "aws credential policy wire world"},
 	{"service/lambda", "= api/... aws compute credential pattern policy relay store wire world"},
 	{"service/iam", "= api/... aws credential gate policy relay store wire world"},
 	{"service/dynamodb/...", "= api/... aws pattern policy relay store wire wire/attribute world"},
+	{"service/sns", "= api/... aws egress pattern policy relay store wire world"},
 	{"service/...", "= api/... aws credential pattern policy relay store wire wire/attribute world"},
-	{".", "api/... aws compute credential gate policy service/... store wire world"},
-	{"sim", ". api/... aws compute store wire world"},
+	{".", "api/... aws compute credential egress gate policy service/... store wire world"},
+	{"sim", ". api/... aws compute egress store wire world"},
 	{"cmd/...", ". aws compute store world"},
 }
 
