@@ -143,6 +143,8 @@ func cancelled(problems []error, shown []attribute.Item) error {
 			switch e.Code {
 			case "ConditionalCheckFailedException":
 				codes[i] = "ConditionalCheckFailed"
+			case "DuplicateItemException":
+				codes[i] = "DuplicateItem"
 			case "ValidationException":
 				codes[i] = "ValidationError"
 			default:
@@ -180,6 +182,7 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *dynamodb.TransactW
 		}
 		parts[i].w.look = parts[i].w.look || asked(in.ReturnConsumedCapacity)
 	}
+	digest := digestOf(in)
 	for {
 		problems := make([]error, len(parts))
 		if err := s.placeParts(ctx, parts, problems); err != nil {
@@ -188,7 +191,7 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *dynamodb.TransactW
 		if err := cancelled(problems, nil); err != nil {
 			return nil, err
 		}
-		repeated, err := s.transact(ctx, in, parts)
+		repeated, err := s.transact(ctx, in.ClientRequestToken, digest, parts)
 		if errors.Is(err, errReshaped) {
 			continue
 		}
@@ -286,16 +289,16 @@ func (s *Service) placeParts(ctx context.Context, parts []part, problems []error
 	return nil
 }
 
-// transact runs all actions in one transaction; repeated is true when the token says that it was done before.
-func (s *Service) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInput, parts []part) (repeated bool, err error) {
+// transact runs all actions in one transaction; repeated is true when the token says that the request of this digest
+// was done before.
+func (s *Service) transact(ctx context.Context, token *string, digest []byte, parts []part) (repeated bool, err error) {
 	locks := make([]string, 0, len(parts))
 	for i := range parts {
 		locks = append(locks, parts[i].w.lock())
 	}
 	now := s.world.Now()
-	digest := digestOf(in)
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		repeated, err = useToken(tx, in.ClientRequestToken, digest, now)
+		repeated, err = useToken(tx, token, digest, now)
 		if err != nil || repeated {
 			return err
 		}

@@ -29,6 +29,7 @@ type write struct {
 	test   expr.Test
 	change expr.Change
 	look   bool // the item as it was is needed for the answer
+	insert bool // PartiQL's INSERT: the test is that there is no such item
 	by     *identity
 
 	// Of the last run:
@@ -38,6 +39,7 @@ type write struct {
 
 var (
 	errConditional = dynamodb.ConditionalCheckFailedException("The conditional request failed")
+	errDuplicate   = dynamodb.DuplicateItemException("Duplicate primary key exists in table")
 	errReshaped    = errors.New("dynamodb: the table was changed between the checks and the transaction")
 )
 
@@ -53,6 +55,9 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 		w.old, _ = items.Get(tx, w.key)
 	}
 	if !w.test.Holds(w.old) {
+		if w.insert {
+			return errDuplicate
+		}
 		return errConditional
 	}
 	if err := w.apply(); err != nil {
