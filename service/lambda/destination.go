@@ -62,7 +62,7 @@ func (s *Service) send(ctx context.Context, x sending) error {
 		return err
 	}
 	target := aws.ARN(x.Target)
-	ctx = as.in(ctx, target.Account(), target.Region())
+	ctx = as.In(ctx, target.Account(), target.Region())
 	switch target.Service() {
 	case "sqs":
 		_, err = sqs.Client{Invoke: s.o.Role}.SendMessage(ctx, &sqs.SendMessageInput{

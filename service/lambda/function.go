@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"fogbank/api/lambda"
-	"fogbank/api/sts"
 	"fogbank/aws"
 	"fogbank/compute"
+	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -189,16 +189,11 @@ func unwritten(what string) error {
 
 // checkRole tries the role, as AWS does when a function gets it.
 func (s *Service) checkRole(ctx context.Context, role string) error {
-	_, err := s.assume(ctx, role, "awslambda-check")
+	_, err := source.Assume(ctx, s.sts, role, "awslambda-check")
 	if e, ok := errors.AsType[*aws.Error](err); ok && e.Status < 500 {
 		return lambda.InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
 	}
 	return err
-}
-
-// assume takes the role's credentials.
-func (s *Service) assume(ctx context.Context, role, session string) (*sts.AssumeRoleOutput, error) {
-	return s.sts.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: role, RoleSessionName: session})
 }
 
 // putCode stores a package and notes it in f.

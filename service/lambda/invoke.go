@@ -11,6 +11,7 @@ import (
 	"fogbank/api/lambda"
 	"fogbank/aws"
 	"fogbank/compute"
+	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -113,34 +114,13 @@ func clientError(err error) error {
 // errRole is that the execution role cannot be assumed when the function is to run.
 var errRole = lambda.AccessDeniedException("The role defined for the function cannot be assumed by Lambda.")
 
-// session is a set of a role's credentials and who uses them.
-type session struct {
-	principal aws.Principal
-	keys      compute.Credentials
-	expires   time.Time
-}
-
 // enact takes an execution role for a function.
-func (s *Service) enact(ctx context.Context, role, name string) (*session, error) {
-	out, err := s.assume(ctx, role, name)
+func (s *Service) enact(ctx context.Context, role, name string) (*source.Session, error) {
+	as, err := source.Assume(ctx, s.sts, role, name)
 	if e, ok := errors.AsType[*aws.Error](err); ok && e.Status < 500 {
 		return nil, errRole
 	}
-	if err != nil {
-		return nil, err
-	}
-	c, u := out.Credentials, out.AssumedRoleUser
-	return &session{
-		principal: aws.Principal{Kind: aws.AssumedRole, Account: aws.ARN(role).Account(), ARN: aws.ARN(u.Arn),
-			Role: aws.ARN(role), UserID: u.AssumedRoleId, Key: c.AccessKeyId},
-		keys:    compute.Credentials{KeyID: c.AccessKeyId, Secret: c.SecretAccessKey, Token: c.SessionToken},
-		expires: c.Expiration,
-	}, nil
-}
-
-// in is ctx for a call in process as the session, in a tenant.
-func (s *session) in(ctx context.Context, account, region string) context.Context {
-	return aws.WithCall(ctx, &aws.Call{Principal: s.principal, Account: account, Region: region})
+	return as, err
 }
 
 // spec says how to start an environment of a function.
@@ -150,7 +130,7 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 		return compute.Spec{}, err
 	}
 	to := &stream{
-		call:  aws.Call{Principal: as.principal, Account: r.account, Region: r.region},
+		call:  aws.Call{Principal: as.Principal, Account: r.account, Region: r.region},
 		group: f.logGroup(),
 		name:  s.world.Now().Format("2006/01/02") + "/[" + latest + "]" + s.world.Hex(16),
 	}
@@ -158,7 +138,7 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 		Function: r.unqualified(), Name: f.Name, Version: latest, Runtime: f.Runtime, Handler: f.Handler,
 		Code: f.Package, MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
 		Variables: f.Variables, Region: r.region, Endpoint: s.o.Endpoint,
-		Credentials: as.keys, Expires: as.expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
+		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
 		Log: func(at time.Time, text string) { s.journal.write(to, at, text) },
 	}, nil
 }

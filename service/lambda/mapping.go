@@ -240,7 +240,7 @@ func (s *Service) checkSource(ctx context.Context, r reference, f *function, m *
 		return err
 	}
 	source := aws.ARN(m.Source)
-	ctx = as.in(ctx, source.Account(), source.Region())
+	ctx = as.In(ctx, source.Account(), source.Region())
 	if !m.isQueue() {
 		_, err := dynamodbstreams.Client{Invoke: s.o.Role}.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: m.Source})
 		if aws.IsCode(err, "ResourceNotFoundException") {

@@ -7,7 +7,7 @@ import (
 
 	"fogbank/aws"
 	"fogbank/compute"
-	"fogbank/pattern"
+	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -17,7 +17,7 @@ type runner struct {
 	m       mapping
 	account string
 	region  string
-	filters []*pattern.Pattern
+	filters source.Filters
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -85,11 +85,12 @@ func (r *runner) start(ctx context.Context, before <-chan struct{}) {
 		if before != nil {
 			<-before
 		}
-		for _, f := range r.m.Filters {
-			if p, err := pattern.Parse(pattern.Filter, []byte(f)); err == nil {
-				r.filters = append(r.filters, p)
-			}
+		filters, err := source.ParseFilters(r.m.Filters)
+		if err != nil {
+			r.note(ctx, err)
+			return // they were checked when the mapping was made
 		}
+		r.filters = filters
 		if r.m.isQueue() {
 			r.pollQueue(ctx)
 		} else {
@@ -98,26 +99,9 @@ func (r *runner) start(ctx context.Context, before <-chan struct{}) {
 	})
 }
 
-// matches reports whether a record passes the mapping's filters.
-func (r *runner) matches(record []byte) bool {
-	if len(r.filters) == 0 {
-		return true
-	}
-	ev, err := pattern.Flatten(record)
-	if err != nil {
-		return false
-	}
-	for _, p := range r.filters {
-		if p.MatchEvent(ev) {
-			return true
-		}
-	}
-	return false
-}
-
 // role takes the function's role, or keeps the one there is while it is good.
-func (r *runner) role(ctx context.Context, have *session) (*session, error) {
-	if have != nil && r.s.world.Now().Before(have.expires.Add(-time.Minute)) {
+func (r *runner) role(ctx context.Context, have *source.Session) (*source.Session, error) {
+	if have.Good(r.s.world.Now()) {
 		return have, nil
 	}
 	ctx = r.tenant(ctx)

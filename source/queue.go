@@ -1,0 +1,228 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"fogbank/api/sqs"
+	"fogbank/aws"
+	"fogbank/wire"
+	"fogbank/world"
+)
+
+const (
+	longPoll     = 20 // seconds, the longest SQS allows
+	receiveMost  = 10 // messages of one ReceiveMessage, entries of one DeleteMessageBatch
+	queueWorkers = 10 // batches of a queue in work at once, unless Workers says otherwise
+)
+
+// Message is a message of a queue.
+type Message struct {
+	ID   string
+	JSON []byte // as consumers of queues get it
+	raw  *sqs.Message
+}
+
+// Queue hands the messages of an SQS queue over and deletes those that are done with.
+type Queue struct {
+	World    *world.World
+	Calls    wire.Invoker // acts as the principal in the context's call
+	Endpoint string       // scheme and host of this server, for URLs
+	ARN      aws.ARN
+	Batch    int
+	Window   time.Duration // how long a batch may take to fill
+	MaxBytes int           // of a batch's records
+	Workers  int
+	Filters  Filters
+
+	// Role returns the session to read with: have, which may be nil, while it is good.
+	Role func(ctx context.Context, have *Session) (*Session, error)
+	// Deliver handles messages and returns those that are done with; the others come again.
+	Deliver func(ctx context.Context, messages []*Message) (done []*Message, err error)
+	// Note is told what became of each batch or read.
+	Note func(ctx context.Context, err error)
+}
+
+// url is the queue's URL.
+func (q *Queue) url() string {
+	return q.Endpoint + "/" + q.ARN.Account() + "/" + q.ARN.Name()
+}
+
+// Follow receives messages and hands them over until ctx ends; then it waits for the batches
+// in work.
+func (q *Queue) Follow(ctx context.Context) {
+	workers := queueWorkers
+	if q.Workers > 0 {
+		workers = q.Workers
+	}
+	slots := make(chan struct{}, workers)
+	defer func() {
+		for range workers {
+			slots <- struct{}{}
+		}
+	}()
+	var as *Session
+	failures := 0
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		batch, have, err := q.gather(ctx, as)
+		as = have
+		if len(batch) == 0 {
+			<-slots
+		} else {
+			q.World.Go(func(context.Context) {
+				defer func() { <-slots }()
+				q.Note(ctx, q.handle(ctx, have, batch))
+			})
+		}
+		if failures++; err == nil {
+			failures = 0
+		} else if ctx.Err() == nil {
+			q.Note(ctx, err)
+			q.World.Wait(ctx, nil, min(firstDelay<<min(failures, 20), longestDelay))
+		}
+	}
+}
+
+// gather receives a batch: at once what there is, or, with a batching window, until it is full or over.
+func (q *Queue) gather(ctx context.Context, have *Session) (batch []sqs.Message, as *Session, err error) {
+	if as, err = q.Role(ctx, have); err != nil {
+		return nil, nil, err
+	}
+	ctx = as.In(ctx, q.ARN.Account(), q.ARN.Region())
+	wait := int32(longPoll)
+	var until time.Time
+	size := 0
+	for len(batch) < q.Batch && size < q.MaxBytes/2 {
+		out, err := sqs.Client{Invoke: q.Calls}.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: q.url(), WaitTimeSeconds: &wait, AttributeNames: []string{"All"}, MessageAttributeNames: []string{"All"},
+			MaxNumberOfMessages: new(int32(min(q.Batch-len(batch), receiveMost)))})
+		if err != nil {
+			return batch, as, err
+		}
+		batch = append(batch, out.Messages...)
+		for i := range out.Messages {
+			size += 2 * len(out.Messages[i].GetBody())
+		}
+		now := q.World.Now()
+		if until.IsZero() {
+			until = now.Add(q.Window)
+		}
+		left := until.Sub(now)
+		if len(batch) == 0 || left <= 0 {
+			break
+		}
+		wait = int32(min((left+time.Second-1)/time.Second, longPoll))
+	}
+	return batch, as, nil
+}
+
+// handle hands a batch over and deletes what is done with, and what the filters threw out.
+func (q *Queue) handle(ctx context.Context, as *Session, batch []sqs.Message) error {
+	var given, done []*Message
+	for i := range batch {
+		m := &Message{ID: batch[i].GetMessageId(), raw: &batch[i]}
+		if len(q.Filters) > 0 && !q.Filters.Match(filterable(m.raw)) {
+			done = append(done, m)
+			continue
+		}
+		m.JSON = mustJSON(record(q.ARN, m.raw))
+		given = append(given, m)
+	}
+	var err error
+	if len(given) > 0 {
+		var taken []*Message
+		taken, err = q.Deliver(ctx, given)
+		done = append(done, taken...)
+	}
+	if derr := q.remove(ctx, as, done); err == nil {
+		err = derr
+	}
+	return err
+}
+
+// remove deletes messages from the queue. Those that remain come again.
+func (q *Queue) remove(ctx context.Context, as *Session, done []*Message) error {
+	ctx = as.In(context.WithoutCancel(ctx), q.ARN.Account(), q.ARN.Region())
+	for part := range slices.Chunk(done, receiveMost) {
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: q.url()}
+		for i, m := range part {
+			in.Entries = append(in.Entries, sqs.DeleteMessageBatchRequestEntry{Id: strconv.Itoa(i), ReceiptHandle: m.raw.GetReceiptHandle()})
+		}
+		if _, err := (sqs.Client{Invoke: q.Calls}).DeleteMessageBatch(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// queueRecord is a message in the form consumers get it.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+type queueRecord struct {
+	MessageID         string                    `json:"messageId"`
+	ReceiptHandle     string                    `json:"receiptHandle"`
+	Body              string                    `json:"body"`
+	Attributes        map[string]string         `json:"attributes"`
+	MessageAttributes map[string]queueAttribute `json:"messageAttributes"`
+	MD5               string                    `json:"md5OfBody"`
+	AttributesMD5     string                    `json:"md5OfMessageAttributes,omitempty"`
+	EventSource       string                    `json:"eventSource"`
+	EventSourceARN    string                    `json:"eventSourceARN"`
+	AwsRegion         string                    `json:"awsRegion"`
+}
+
+type queueAttribute struct {
+	StringValue      *string  `json:"stringValue,omitempty"`
+	BinaryValue      *string  `json:"binaryValue,omitempty"`
+	StringListValues []string `json:"stringListValues"`
+	BinaryListValues []string `json:"binaryListValues"`
+	DataType         string   `json:"dataType"`
+}
+
+// record is a message as a queueRecord.
+func record(queue aws.ARN, m *sqs.Message) queueRecord {
+	rec := queueRecord{MessageID: m.GetMessageId(), ReceiptHandle: m.GetReceiptHandle(), Body: m.GetBody(), Attributes: maps.Clone(m.Attributes),
+		MessageAttributes: map[string]queueAttribute{}, MD5: m.GetMD5OfBody(), AttributesMD5: m.GetMD5OfMessageAttributes(),
+		EventSource: "aws:sqs", EventSourceARN: string(queue), AwsRegion: queue.Region()}
+	for name, a := range m.MessageAttributes {
+		q := queueAttribute{StringValue: a.StringValue, StringListValues: []string{}, BinaryListValues: []string{}, DataType: a.DataType}
+		if a.BinaryValue != nil {
+			q.BinaryValue = new(base64.StdEncoding.EncodeToString(a.BinaryValue))
+		}
+		rec.MessageAttributes[name] = q
+	}
+	return rec
+}
+
+// filterable is what filters see of a message: its record, with the body as JSON when it is JSON.
+func filterable(m *sqs.Message) []byte {
+	body := json.RawMessage(m.GetBody())
+	if !json.Valid(body) {
+		body = quoted(m.GetBody())
+	}
+	return mustJSON(map[string]any{"messageId": m.GetMessageId(), "body": body, "attributes": m.Attributes})
+}
+
+// quoted is s as a JSON string.
+func quoted(s string) []byte { return mustJSON(s) }
+
+// mustJSON writes a value; what encoding/json escapes for HTML is left as it is.
+func mustJSON(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("source: a value without a JSON form: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
