@@ -67,7 +67,7 @@ func (c *Cloud) health(w http.ResponseWriter) {
 // whoever may sign as root with test/test may do all this anyway.
 func (c *Cloud) serveReset(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case !c.wellKnown:
+	case !c.wellKnown.Load():
 		http.NotFound(w, r)
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
@@ -115,7 +115,7 @@ func (c *Cloud) serveAdmin(dir string) error {
 		answer(w, record)
 	})
 	mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
-		if !c.wellKnown {
+		if !c.wellKnown.Load() {
 			http.Error(w, "reset ended with the key test/test", http.StatusForbidden)
 			return
 		}
@@ -123,7 +123,7 @@ func (c *Cloud) serveAdmin(dir string) error {
 	})
 	mux.HandleFunc("POST /travel", func(w http.ResponseWriter, r *http.Request) {
 		by, err := time.ParseDuration(r.URL.Query().Get("by"))
-		if err != nil || by <= 0 || !c.wellKnown {
+		if err != nil || by <= 0 || !c.wellKnown.Load() {
 			http.Error(w, "a positive duration such as 90m, while the key test/test exists", http.StatusBadRequest)
 			return
 		}
@@ -206,7 +206,7 @@ func (c *Cloud) Ready(ctx context.Context) error {
 		}
 		cmd := exec.CommandContext(ctx, interpreter, file)
 		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+c.config.Endpoint(), "AWS_REGION="+c.config.Region, "AWS_DEFAULT_REGION="+c.config.Region)
-		if c.wellKnown {
+		if c.wellKnown.Load() {
 			cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test")
 		}
 		out, err := cmd.CombinedOutput()

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"fogbank/aws"
 	"fogbank/gate"
@@ -36,7 +37,7 @@ type Cloud struct {
 	gate      *gate.Gate
 	apis      []*wire.API
 	services  services
-	wellKnown bool // whether the root key test/test exists
+	wellKnown atomic.Bool // whether the root key test/test exists
 	hooks     hooks
 	close     func() error
 	resetting sync.Mutex
@@ -80,35 +81,48 @@ func (c *Cloud) open() (err error) {
 	return nil
 }
 
-// seedRoot prepares the root key: the file's, else the one there is, else test/test for a loopback listener.
+// seedRoot prepares the root key: the file's, else the one there is, else test/test for a loopback
+// listener. Once test/test was replaced it never comes back, whatever the account.
 func (c *Cloud) seedRoot(ctx context.Context) error {
 	iam := c.services.iam
 	if err := iam.Start(ctx); err != nil {
 		return fmt.Errorf("root key: %w", err)
 	}
-	if c.config.RootKeyFile != "" {
-		id, secret, err := c.config.rootKey()
-		if err != nil {
-			return fmt.Errorf("root key: %w", err)
-		}
-		return iam.SeedRootKey(ctx, id, secret, c.config.Account)
+	if err := c.seedRootKey(ctx); err != nil {
+		return fmt.Errorf("root key: %w", err)
 	}
-	own, err := iam.HasRootKey(ctx, c.config.Account)
+	wellKnown, err := iam.HasTestKey(ctx)
 	if err != nil {
 		return err
 	}
-	if !own {
-		if err := iam.SeedRootKey(ctx, wellKnownKey, wellKnownKey, c.config.Account); err != nil {
-			return err
-		}
-	}
-	if c.wellKnown, err = iam.HasTestKey(ctx); err != nil {
-		return err
-	}
-	if c.wellKnown && !c.config.Loopback() {
+	c.wellKnown.Store(wellKnown)
+	if wellKnown && !c.config.Loopback() {
 		return fmt.Errorf("%s can be reached by others, and the root key is the well-known test/test: give -root-key-file with a key of your own", c.config.Listen)
 	}
 	return nil
+}
+
+func (c *Cloud) seedRootKey(ctx context.Context) error {
+	iam, account := c.services.iam, c.config.Account
+	if c.config.RootKeyFile != "" {
+		id, secret, err := c.config.rootKey()
+		if err != nil {
+			return err
+		}
+		return iam.SeedRootKey(ctx, id, secret, account)
+	}
+	own, any, err := iam.RootKeys(ctx, account)
+	if err != nil || own {
+		return err
+	}
+	test, err := iam.HasTestKey(ctx)
+	switch {
+	case err != nil:
+		return err
+	case any && !test:
+		return fmt.Errorf("account %s has none, and test/test was replaced for good: give -root-key-file", account)
+	}
+	return iam.SeedRootKey(ctx, wellKnownKey, wellKnownKey, account)
 }
 
 // wellKnownKey is the id and the secret of the root key that existing test suites use.

@@ -54,7 +54,7 @@ func TestRootKeys(t *testing.T) {
 	if has, err := s.HasTestKey(context.Background()); has || err != nil {
 		t.Errorf("%v, %v", has, err)
 	}
-	if has, err := s.HasRootKey(context.Background(), "000000000000"); !has || err != nil {
+	if has, _, err := s.RootKeys(context.Background(), "000000000000"); !has || err != nil {
 		t.Errorf("%v, %v", has, err)
 	}
 	if c, found = look(t, s, "AKIAROOTROOTROOTROOT", ""); !found || c.Principal.Kind != aws.Root {

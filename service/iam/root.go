@@ -6,14 +6,15 @@ import (
 	"fogbank/store"
 )
 
-// HasRootKey reports whether an account has a root key of any kind.
-func (s *Service) HasRootKey(ctx context.Context, account string) (has bool, err error) {
+// RootKeys reports whether an account has a root key of any kind, and whether any account has one.
+func (s *Service) RootKeys(ctx context.Context, account string) (own, any bool, err error) {
 	err = s.db.View(withAccount(ctx, account), func(tx *store.Tx) error {
-		has = false
+		own, any = false, false
 		for _, k := range keys.All(tx, "") {
-			has = has || k.UserID == "" && k.Account == account
+			own = own || k.UserID == "" && k.Account == account
+			any = any || k.UserID == ""
 		}
 		return nil
 	})
-	return has, err
+	return own, any, err
 }
