@@ -17,11 +17,18 @@ type Parts struct {
 
 // Parse splits an ARN; ok is false when it does not have six fields beginning with "arn".
 func (a ARN) Parse() (p Parts, ok bool) {
-	f := strings.SplitN(string(a), ":", 6)
-	if len(f) != 6 || f[0] != "arn" || f[1] == "" || f[2] == "" || f[5] == "" {
+	// Every request parses several; cutting leaves nothing for the collector.
+	rest, ok := strings.CutPrefix(string(a), "arn:")
+	for _, to := range [...]*string{&p.Partition, &p.Service, &p.Region, &p.Account} {
+		var more bool
+		*to, rest, more = strings.Cut(rest, ":")
+		ok = ok && more
+	}
+	p.Resource = rest
+	if !ok || p.Partition == "" || p.Service == "" || rest == "" {
 		return Parts{}, false
 	}
-	return Parts{f[1], f[2], f[3], f[4], f[5]}, true
+	return p, true
 }
 
 // Account returns the account field, or "" when a is not an ARN.

@@ -67,7 +67,7 @@ func (db *DB) applyClear(b batch, s span) (n uint64, err error) {
 	n = db.commits.last.Load() + 1
 	db.commits.reserved = max(db.commits.reserved, n+reserveStep)
 	b.set(string(reservedKey), binary.BigEndian.AppendUint64(nil, db.commits.reserved))
-	db.history.push(n, written{spans: []span{s}})
+	db.history.push(n, func(w *written) { w.spans = append(w.spans, s) })
 	db.history.floor.Store(n)
 	clear(db.commits.counters)
 	db.commits.begun.Store(n)

@@ -53,6 +53,21 @@ func (c *codec[V]) encode(v V) []byte {
 	return b
 }
 
+// encodeIn encodes v into the transaction's scratch space, where it stays until the end: a row costs no
+// allocation for its value. See BenchmarkCommitCPU.
+func (c *codec[V]) encodeIn(t *txn, v *V) []byte {
+	if len(t.values) > keptBytes/2 {
+		t.values = make([]byte, 0, keptBytes) // growing would copy what is there already
+	}
+	from := len(t.values)
+	b, err := c.append(append(t.values, recordVersion), v)
+	if err != nil {
+		fail("store: encode a row of %s: %w", c.name, err)
+	}
+	t.values = b
+	return b[from:len(b):len(b)]
+}
+
 // decode reads a stored value; the bytes are not kept.
 func (c *codec[V]) decode(b []byte, v *V) {
 	if err := c.check(b, v); err != nil {

@@ -120,7 +120,7 @@ func (db *DB) attempt(ctx context.Context, fn func(*Tx) error, sync bool, locks 
 		defer db.commits.mu.Unlock()
 	}
 	t := db.newTxn(ctx, true)
-	defer t.close()
+	defer t.end()
 	if err := t.run(fn); err != nil {
 		if errors.Is(err, errStale) {
 			return committed{}, err
@@ -254,7 +254,7 @@ func (db *DB) number(t *txn, b batch, n uint64) []addedRow {
 // mark records in history what commit n is about to write.
 func (db *DB) mark(t *txn, rows []addedRow, n uint64) {
 	h := &db.history
-	h.push(n, writtenBy(t, rows))
+	h.push(n, func(w *written) { w.note(t, rows) })
 	for i := range t.writes {
 		w := &t.writes[i]
 		h.mark(h.stripeOf(w.key), n)
@@ -272,7 +272,7 @@ func (db *DB) mark(t *txn, rows []addedRow, n uint64) {
 // markPrefixes marks every key that is a prefix of key in its table, the empty one included.
 func (h *history) markPrefixes(key string, table int, n uint64) {
 	for at := table; ; {
-		h.mark(h.prefixStripe(key[:at]), n)
+		h.mark(prefixStripe(maphash.String(h.seed, key[:at])), n)
 		size := partLen(key[at:])
 		if size <= 0 {
 			return
@@ -281,9 +281,9 @@ func (h *history) markPrefixes(key string, table int, n uint64) {
 	}
 }
 
-// prefixStripe is the stripe of all rows below a prefix, which is not the stripe of the row there.
-func (h *history) prefixStripe(prefix string) uint32 {
-	return uint32((maphash.String(h.seed, prefix) ^ 0x9e3779b97f4a7c15) >> 7 % stripeCount)
+// prefixStripe is the stripe of all rows below a prefix of that hash, which is not the stripe of the row there.
+func prefixStripe(hash uint64) uint32 {
+	return uint32((hash ^ 0x9e3779b97f4a7c15) >> 7 % stripeCount)
 }
 
 // lockTable holds the named locks, many names to a lock.

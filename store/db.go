@@ -299,10 +299,39 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return db.view(ctx, fn, false)
+}
+
+// Glance is View for a body that mostly finds what it needs among derived values: it takes no snapshot
+// until something must be read, which saves half of the cost of a short View. The body may run several times,
+// like that of Update.
+func (db *DB) Glance(ctx context.Context, fn func(*Tx) error) error {
+	if err := db.life.begin(); err != nil {
+		return err
+	}
+	defer db.life.finish()
+	for attempt := 0; ; attempt++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := db.view(ctx, fn, attempt < optimistic); !errors.Is(err, errStale) {
+			return err
+		}
+	}
+}
+
+// view runs fn on a snapshot. A lazy one is taken when it is needed, and the error is errStale when what was
+// seen before has changed by then.
+func (db *DB) view(ctx context.Context, fn func(*Tx) error, lazy bool) error {
 	t := db.newTxn(ctx, false)
-	defer t.close()
-	t.open()
+	defer t.end()
+	if t.lazy = lazy; !lazy {
+		t.open()
+	}
 	err := t.run(fn)
+	if errors.Is(err, errStale) {
+		return err
+	}
 	if werr := db.awaitReads(ctx, t); werr != nil {
 		return werr
 	}

@@ -49,7 +49,7 @@ func (d *Derived[V, D]) Get(tx *Tx, key Key) (v D, ok bool, err error) {
 	c := &t.db.derived
 	hash := maphash.Bytes(t.db.history.seed, full)
 	stripe := uint32(hash % stripeCount)
-	if e := c.look(hash, cacheKey{d.id, string(full)}); e != nil && t.current(e, stripe) {
+	if e := c.look(hash, d.id, full); e != nil && t.current(e, stripe) {
 		t.noteRead(stripe)
 		v, _ = e.value.(D)
 		return v, e.ok, e.err
@@ -79,19 +79,19 @@ func (d *Derived[V, D]) compute(tx *Tx, key Key) (v D, ok bool, size int, err er
 func (d *DerivedAll[V, D]) Get(tx *Tx, prefix Key) (v D, err error) {
 	t := tx.t
 	placed, table := d.table.space.place(tx, prefix)
-	full := string(placed)
-	if t.writesBelow(full) {
+	if len(t.writes) > 0 && t.writesBelow(string(placed)) {
 		return d.f(prefix, d.table.All(tx, prefix))
 	}
 	c := &t.db.derived
-	hash := maphash.String(t.db.history.seed, full)
-	stripe := t.db.history.prefixStripe(full)
-	name := cacheKey{d.id, full}
-	if e := c.look(hash, name); e != nil && t.current(e, stripe) {
+	hash := maphash.Bytes(t.db.history.seed, placed)
+	stripe := prefixStripe(hash)
+	if e := c.look(hash, d.id, placed); e != nil && t.current(e, stripe) {
 		t.noteRead(stripe)
 		v, _ = e.value.(D)
 		return v, e.err
 	}
+	full := string(placed)
+	name := cacheKey{d.id, full}
 	size := 0
 	v, err = d.f(prefix, func(yield func(Key, V) bool) {
 		t.walk(below(full), false, func(key, value []byte) bool {
@@ -171,16 +171,17 @@ func (c *cache) init() {
 	c.large = cacheShard{m: map[cacheKey]*kept{}, room: largeBytes}
 }
 
-func (c *cache) look(hash uint64, key cacheKey) *kept {
-	if e := c.shards[hash>>60%cacheShards].look(key); e != nil {
+func (c *cache) look(hash uint64, derivation uint32, key []byte) *kept {
+	if e := c.shards[hash>>60%cacheShards].look(derivation, key); e != nil {
 		return e
 	}
-	return c.large.look(key)
+	return c.large.look(derivation, key)
 }
 
-func (s *cacheShard) look(key cacheKey) *kept {
+// look finds a value. The key is written out in the index expression, where it costs no allocation.
+func (s *cacheShard) look(derivation uint32, key []byte) *kept {
 	s.mu.RLock()
-	e := s.m[key]
+	e := s.m[cacheKey{derivation, string(key)}]
 	s.mu.RUnlock()
 	if e != nil && !e.used.Load() {
 		e.used.Store(true)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -11,6 +12,7 @@ const (
 	ringCount   = 1 << 12 // commits remembered for range checks
 	ringBytes   = 2 << 20
 	coarseFrom  = 1024 // keys of one commit, above which only the span per table is remembered
+	keptKeys    = 8
 )
 
 // history remembers which commit last wrote each key, roughly, and exactly what the latest commits wrote.
@@ -65,14 +67,15 @@ func (h *history) version(stripe uint32) uint64 {
 // mark records a key written by commit n.
 func (h *history) mark(stripe uint32, n uint64) { h.stripes[stripe].Store(n) }
 
-// push records what commit n wrote, before any of it becomes visible.
-func (h *history) push(n uint64, w written) {
+// push records what commit n wrote, filled in by with, before any of it becomes visible.
+func (h *history) push(n uint64, with func(*written)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n-h.low == ringCount {
 		h.drop()
 	}
-	h.ring[n%ringCount] = w
+	w := &h.ring[n%ringCount]
+	with(w)
 	h.next = n + 1
 	h.bytes += w.bytes
 	for h.bytes > ringBytes && h.low < n {
@@ -83,7 +86,10 @@ func (h *history) push(n uint64, w written) {
 func (h *history) drop() {
 	slot := &h.ring[h.low%ringCount]
 	h.bytes -= slot.bytes
-	*slot = written{}
+	// The place of a few keys is kept for the next commit here: most write no more.
+	keys := slot.keys[:0:min(cap(slot.keys), keptKeys)]
+	clear(keys[:cap(keys)])
+	*slot = written{keys: keys}
 	h.low++
 }
 
@@ -123,18 +129,17 @@ func (w *written) touches(s span) bool {
 	return false
 }
 
-// writtenBy sums up what a transaction wrote: each key, or when there are many the span in each table.
-func writtenBy(t *txn, added []addedRow) written {
-	var w written
+// note fills in what a transaction wrote: each key, or when there are many the span in each table.
+func (w *written) note(t *txn, added []addedRow) {
 	count := len(t.writes) + len(added)
 	w.spans = append(w.spans, t.dropped...)
 	if count <= coarseFrom {
-		w.keys = make([]string, 0, count)
+		w.keys = slices.Grow(w.keys, count)
 		t.eachKey(added, func(key string, _ int) {
 			w.keys = append(w.keys, key)
 			w.bytes += len(key) + 16
 		})
-		return w
+		return
 	}
 	tables := map[string]span{}
 	t.eachKey(added, func(key string, table int) {
@@ -149,5 +154,4 @@ func writtenBy(t *txn, added []addedRow) written {
 		w.spans = append(w.spans, s)
 		w.bytes += len(s.low) + len(s.high) + 32
 	}
-	return w
 }

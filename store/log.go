@@ -29,7 +29,7 @@ func NewLog[V any](name string, scope Scope) *Log[V] {
 // the same part are not in each other's way. The entry cannot be read in the transaction that appends it.
 func (l *Log[V]) Append(tx *Tx, part Key, v V) *Seq {
 	entries, table := l.entries(tx, part)
-	return tx.t.add(addition{prefix: entries, table: int32(table), log: true, value: l.codec.encode(v)})
+	return tx.t.add(addition{prefix: entries, table: int32(table), log: true, value: l.codec.encodeIn(tx.t, &v)})
 }
 
 // entries returns the prefix of the part's entries.

@@ -87,7 +87,7 @@ func (t *Table[V]) Has(tx *Tx, key Key) bool {
 // Put stores v at key.
 func (t *Table[V]) Put(tx *Tx, key Key, v V) {
 	full, table := t.space.place(tx, key)
-	tx.t.put(write{value: t.codec.encode(v), table: int32(table), shaped: t.space.shaped}, full)
+	tx.t.put(write{value: t.codec.encodeIn(tx.t, &v), table: int32(table), shaped: t.space.shaped}, full)
 }
 
 // Delete removes the row at key if there is one.
@@ -102,7 +102,7 @@ func (t *Table[V]) Delete(tx *Tx, key Key) {
 // read in the transaction that adds it.
 func (t *Table[V]) Add(tx *Tx, prefix Key, v V) *Seq {
 	full, table := t.space.place(tx, prefix)
-	return tx.t.add(addition{prefix: string(full), table: int32(table), shaped: t.space.shaped, value: t.codec.encode(v)})
+	return tx.t.add(addition{prefix: string(full), table: int32(table), shaped: t.space.shaped, value: t.codec.encodeIn(tx.t, &v)})
 }
 
 func (t *txn) add(a addition) *Seq {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"fogbank/aws"
 	"fogbank/world"
@@ -47,10 +48,12 @@ func (tx *Tx) AfterCommit(f func()) {
 }
 
 // txn is one run of a transaction's body: a snapshot to read from, what was read, what is to be written.
+// They are reused, and with them their buffers: nothing may keep a part of one beyond end.
 type txn struct {
 	db     *DB
 	root   Tx
 	update bool
+	lazy   bool // the snapshot is taken at the first read
 	snap   snapshot
 	start  uint64 // the snapshot holds every commit up to this one, and
 	seen   uint64 // none after this one
@@ -67,6 +70,30 @@ type txn struct {
 	after    []func()
 	size     int
 	key      []byte // scratch
+	values   []byte // scratch, where encoded values lie
+}
+
+var txns = sync.Pool{New: func() any { return &txn{key: make([]byte, 0, 256)} }}
+
+// keptRows and keptBytes are how large the buffers of a txn may be to be kept for the next.
+const (
+	keptRows  = 256
+	keptBytes = 64 << 10
+)
+
+// end lets go of the snapshot and gives the buffers to the next transaction.
+func (t *txn) end() {
+	t.close()
+	if cap(t.writes) > keptRows || cap(t.reads) > 4*keptRows || cap(t.added) > keptRows {
+		return
+	}
+	if cap(t.values) > keptBytes {
+		t.values = nil
+	}
+	clear(t.writes)
+	clear(t.added)
+	*t = txn{writes: t.writes[:0], reads: t.reads[:0], added: t.added[:0], key: t.key[:0], values: t.values[:0]}
+	txns.Put(t)
 }
 
 // write is a row to set or delete. The first table bytes of the key say which table of whom it is in.
@@ -84,7 +111,8 @@ type failure struct{ err error }
 func fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
 
 func (db *DB) newTxn(ctx context.Context, update bool) *txn {
-	t := &txn{db: db, update: update, start: db.commits.last.Load()}
+	t := txns.Get().(*txn)
+	t.db, t.update, t.start = db, update, db.commits.last.Load()
 	t.root.t = t
 	if c, ok := aws.LookupCall(ctx); ok {
 		t.root.account, t.root.region = c.Account, c.Region
@@ -149,7 +177,7 @@ func (t *txn) changing() {
 func (t *txn) noteRead(stripe uint32) {
 	v := t.db.history.version(stripe)
 	t.need = max(t.need, min(v, max(t.seen, t.start)))
-	if t.update {
+	if t.update || t.lazy {
 		t.reads = append(t.reads, stripe)
 	}
 }
