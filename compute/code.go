@@ -16,8 +16,8 @@ import (
 // hexadecimal, and unpacks each once.
 //
 //	packages/HASH.zip          synced, with its directory, before Put returns
-//	unpacked/BOOT/HASH/…       a tree per package; made again after the machine started anew, since
-//	                           it is not synced
+//	unpacked/BOOT/HASH/…       a tree per package, and per merged list of layers; made again after the
+//	                           machine started anew, since it is not synced
 type Code struct {
 	packages, unpacked string
 
@@ -125,9 +125,26 @@ func (c *Code) Get(name string) ([]byte, error) {
 }
 
 // Dir returns the directory a package is unpacked in, unpacking it first when need be.
-func (c *Code) Dir(name string) (string, error) {
-	if !isHash(name) {
-		return "", fmt.Errorf("compute: no package is named %q", name)
+func (c *Code) Dir(name string) (string, error) { return c.tree(name, name) }
+
+// Layers returns the directory in which layers are unpacked over each other in their order, "" for none.
+func (c *Code) Layers(names []string) (string, error) {
+	switch len(names) {
+	case 0:
+		return "", nil
+	case 1:
+		return c.Dir(names[0])
+	}
+	sum := sha256.Sum256([]byte(strings.Join(names, "\n")))
+	return c.tree("merged-"+hex.EncodeToString(sum[:]), names...)
+}
+
+// tree returns the directory name, into which packages are unpacked, in their order, when it is not there.
+func (c *Code) tree(name string, packages ...string) (string, error) {
+	for _, p := range packages {
+		if !isHash(p) {
+			return "", fmt.Errorf("compute: no package is named %q", p)
+		}
 	}
 	dir := filepath.Join(c.unpacked, name)
 	c.mu.Lock()
@@ -139,7 +156,7 @@ func (c *Code) Dir(name string) (string, error) {
 	}
 	c.mu.Unlock()
 	if first {
-		u.err = c.unpack(name, dir)
+		u.err = c.unpack(packages, dir)
 		close(u.done)
 	}
 	<-u.done
@@ -151,13 +168,9 @@ func (c *Code) Dir(name string) (string, error) {
 	return dir, u.err
 }
 
-func (c *Code) unpack(name, dir string) error {
+func (c *Code) unpack(packages []string, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
-	}
-	zip, err := c.Get(name)
-	if err != nil {
-		return err
 	}
 	tmp, err := os.MkdirTemp(c.unpacked, "new-*")
 	if err != nil {
@@ -167,8 +180,14 @@ func (c *Code) unpack(name, dir string) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	if err := unzip(zip, tmp); err != nil {
-		return err
+	for _, name := range packages {
+		zip, err := c.Get(name)
+		if err != nil {
+			return err
+		}
+		if err := unzip(zip, tmp); err != nil {
+			return err
+		}
 	}
 	return os.Rename(tmp, dir)
 }

@@ -56,7 +56,8 @@ type Spec struct {
 	Version      string // "$LATEST"
 	Runtime      string // "provided.al2023"
 	Handler      string
-	Code         string // the name Code.Put gave the deployment package
+	Code         string   // the name Code.Put gave the deployment package
+	Layers       []string // packages of the layers, merged at /opt in this order
 	MemoryMB     int
 	TmpMB        int
 	Timeout      time.Duration

@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -54,26 +55,29 @@ func (c *child) complaint() string { return c.said }
 func (e *environment) launch(task string, l net.Listener) error {
 	p := e.p
 	mode := p.probe().mode
-	inside, boot, tmp := taskRoot, runtimeDir, "/tmp"
+	at := places{task: taskRoot, runtime: runtimeDir, opt: optDir, tmp: "/tmp"}
 	var own string // a directory of this environment's own
 	if mode == modePlain {
 		own = filepath.Join(p.dir, "env-"+strconv.Itoa(int(p.serial.Add(1))))
 		if err := os.MkdirAll(own, 0o700); err != nil {
 			return err
 		}
-		inside, boot, tmp = task, p.runtime, own
+		at = places{task: task, runtime: p.runtime, opt: cmp.Or(e.opt, optDir), tmp: own}
 	}
-	g, err := p.program(e.spec.Runtime, inside, boot)
+	g, err := p.program(e.spec.Runtime, at.task, at.runtime)
 	if err != nil {
 		return err
+	}
+	if e.fromLayer {
+		g.argv = []string{at.opt + "/bootstrap"}
 	}
 	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
 		g.argv = []string{g.argv[0], "--max-old-space-size=" + strconv.Itoa(max(e.spec.MemoryMB*9/10, 64)), g.argv[1]}
 	}
-	env := environ(e.spec, l.Addr().String(), inside, boot, tmp)
+	env := environ(e.spec, l.Addr().String(), at)
 	var read *os.File
 	if mode == modePlain {
-		e.child, read, err = spawnPlain(g.argv, env, inside)
+		e.child, read, err = spawnPlain(g.argv, env, at.task)
 	} else {
 		e.child, read, err = p.startCell(mode, e.cell(g, task, env))
 	}

@@ -35,6 +35,7 @@ type Pool struct {
 
 	mu        sync.Mutex
 	functions map[string]*function
+	groups    map[string]int // invocations under way
 	total     int
 	starting  int
 	queue     []*waiter // oldest first
@@ -69,9 +70,10 @@ type waiter struct {
 
 // Job is one invocation of a function.
 type Job struct {
-	Function   string // the pool's name for the function: environments are shared below it
+	Function   string // the pool's name for the function, or a version of it: environments are shared below it
+	Group      string // what Limit is for: the function of which Function is a version; "" for Function itself
 	Revision   string // environments of another revision are not used
-	Limit      int    // invocations of the function at once; negative: unlimited
+	Limit      int    // invocations of the group at once; negative: unlimited
 	Spec       func(ctx context.Context) (Spec, error)
 	Invocation Invocation
 }
@@ -90,7 +92,7 @@ func NewPool(o PoolOptions) *Pool {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{o: o, functions: map[string]*function{}, wake: make(chan struct{}, 1)}
+	p := &Pool{o: o, functions: map[string]*function{}, groups: map[string]int{}, wake: make(chan struct{}, 1)}
 	o.World.Go(p.reap)
 	return p
 }
@@ -135,9 +137,12 @@ func (p *Pool) enter(j *Job) (*function, error) {
 		f = &function{revision: j.Revision}
 		p.functions[j.Function] = f
 	}
-	if j.Limit >= 0 && f.running >= j.Limit {
+	group := j.group()
+	if j.Limit >= 0 && p.groups[group] >= j.Limit {
+		p.forget(j.Function, f)
 		return nil, Throttled{FunctionLimit}
 	}
+	p.groups[group]++
 	f.running++
 	f.revision = j.Revision
 	return f, nil
@@ -149,6 +154,18 @@ func (p *Pool) leave(j *Job, f *function) {
 	defer p.mu.Unlock()
 	f.running--
 	p.forget(j.Function, f)
+	group := j.group()
+	if p.groups[group]--; p.groups[group] == 0 {
+		delete(p.groups, group)
+	}
+}
+
+// group is what the job's limit is for.
+func (j *Job) group() string {
+	if j.Group != "" {
+		return j.Group
+	}
+	return j.Function
 }
 
 // forget drops f when nothing is left of it; p.mu is held.

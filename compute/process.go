@@ -150,8 +150,13 @@ func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
 	}
-	if strings.HasPrefix(s.Runtime, "provided") {
-		if _, err := os.Stat(filepath.Join(task, "bootstrap")); err != nil {
+	opt, err := p.o.Code.Layers(s.Layers)
+	if err != nil {
+		return nil, fmt.Errorf("compute: the layers of %s: %w", s.Function, err)
+	}
+	fromLayer := false
+	if strings.HasPrefix(s.Runtime, "provided") && !isThere(task, "bootstrap") {
+		if fromLayer = opt != "" && isThere(opt, "bootstrap"); !fromLayer {
 			return broken{"Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"}, nil
 		}
 	}
@@ -159,7 +164,7 @@ func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{p: p, spec: s, started: p.o.World.Start(), work: make(chan *work),
+	e := &environment{p: p, spec: s, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{})}
 	if err := e.launch(task, listener); err != nil {
 		listener.Close()
@@ -174,6 +179,11 @@ func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
 		return nil, ErrClosed
 	}
 	return e, nil
+}
+
+func isThere(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
 }
 
 func (p *Process) add(e *environment) bool {
@@ -204,15 +214,18 @@ func (b broken) Invoke(_ context.Context, in Invocation) (Result, error) {
 
 // environment is a process and its Runtime API.
 type environment struct {
-	p       *Process
-	spec    Spec
-	started time.Time
-	api     net.Listener
-	child   *child
-	out     *output
-	work    chan *work    // to whoever asks for the next invocation
-	dead    chan struct{} // closed when nothing of the environment runs any more
-	failed  chan struct{} // closed when the runtime reported that it cannot initialise
+	p    *Process
+	spec Spec
+	opt  string // the tree of its layers, or ""
+	// fromLayer is set when the bootstrap of a custom runtime comes from a layer.
+	fromLayer bool
+	started   time.Time
+	api       net.Listener
+	child     *child
+	out       *output
+	work      chan *work    // to whoever asks for the next invocation
+	dead      chan struct{} // closed when nothing of the environment runs any more
+	failed    chan struct{} // closed when the runtime reported that it cannot initialise
 
 	mu       sync.Mutex
 	current  *work

@@ -21,7 +21,11 @@ var bootstraps embed.FS
 const (
 	taskRoot   = "/var/task"
 	runtimeDir = "/var/runtime"
+	optDir     = "/opt"
 )
+
+// places are where an environment finds things: those of AWS, or the host's own where nothing is bound.
+type places struct{ task, runtime, opt, tmp string }
 
 // program is how a runtime is started.
 type program struct {
@@ -140,22 +144,26 @@ func writeBootstraps(dir string) error {
 }
 
 // environ is everything an environment's process finds in its environment: nothing is inherited.
-func environ(s Spec, api, task, dir, tmp string) []string {
-	libs := []string{"/lib64", "/usr/lib64", dir, dir + "/lib", task, task + "/lib", "/opt/lib"}
+func environ(s Spec, api string, at places) []string {
+	task, dir, opt := at.task, at.runtime, at.opt
+	libs := []string{"/lib64", "/usr/lib64", dir, dir + "/lib", task, task + "/lib", opt + "/lib"}
 	kind := s.OnDemandInit
 	if kind == "" {
 		kind = "on-demand"
 	}
 	v := map[string]string{
 		"LANG": "en_US.UTF-8", "TZ": ":UTC",
-		"PATH":            "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"PATH":            "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:" + opt + "/bin",
 		"LD_LIBRARY_PATH": strings.Join(libs, ":"),
 	}
-	if tmp != "/tmp" {
-		v["TMPDIR"] = tmp
+	if at.tmp != "/tmp" {
+		v["TMPDIR"] = at.tmp
+	}
+	if _, ok := strings.CutPrefix(s.Runtime, "python"); ok && len(s.Layers) > 0 {
+		v["PYTHONPATH"] = opt + "/python/lib/" + s.Runtime + "/site-packages:" + opt + "/python"
 	}
 	if major, ok := strings.CutPrefix(s.Runtime, "nodejs"); ok {
-		v["NODE_PATH"] = "/opt/nodejs/node" + strings.TrimSuffix(major, ".x") + "/node_modules:/opt/nodejs/node_modules:" + dir + "/node_modules"
+		v["NODE_PATH"] = opt + "/nodejs/node" + strings.TrimSuffix(major, ".x") + "/node_modules:" + opt + "/nodejs/node_modules:" + dir + "/node_modules"
 	}
 	if !strings.HasPrefix(s.Runtime, "provided") {
 		v["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + s.Runtime

@@ -70,6 +70,9 @@ var devices = []string{"null", "zero", "full", "random", "urandom"}
 func (e *environment) cell(g program, task string, env []string) *cell {
 	c := &cell{TmpMB: e.spec.TmpMB, Argv: g.argv, Env: env}
 	c.Binds = []bind{{task, taskRoot}, {e.p.runtime, runtimeDir}}
+	if e.opt != "" {
+		c.Binds = append(c.Binds, bind{e.opt, optDir})
+	}
 	for _, b := range g.binds {
 		if b != "/" && b != "/usr" && !strings.HasPrefix(b, "/usr/") {
 			c.Binds = append(c.Binds, bind{b, b})
