@@ -15,6 +15,7 @@ import (
 var layers = []struct{ pkg, may string }{
 	{"aws", ""},
 	{"pattern", ""},
+	{"schedule", ""},
 	{"world", ""},
 	{"policy", "aws"},
 	{"credential", "aws world"},
