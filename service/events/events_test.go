@@ -21,6 +21,7 @@ import (
 	"fogbank/api/sqs"
 	"fogbank/aws"
 	"fogbank/store"
+	"fogbank/template"
 	"fogbank/world"
 )
 
@@ -252,7 +253,7 @@ func TestTransform(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"", "detail", "$detail", "$..a", "$.a[", "$.a[x]", "$.a[-1]"} {
-		if _, ok := parsePath(path); ok {
+		if _, ok := template.ParsePath(path); ok {
 			t.Errorf("%q is a path", path)
 		}
 	}

@@ -4,27 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
+
+	"fogbank/template"
 )
 
 // transform is what a target makes of an event.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 type transform struct {
-	constant []byte   // Input
-	path     jsonPath // InputPath, when parts is nil and constant is
-	parts    []part   // InputTransformer
+	constant []byte        // Input
+	path     template.Path // InputPath, when parts is nil and constant is
+	parts    []part        // InputTransformer
 }
 
-// part is a piece of a template: text, and then a variable unless it is the last.
-type part struct {
-	text     string
-	variable string
-	path     jsonPath // of the variable, nil for a predefined one
-	quoted   bool     // the variable stands inside a JSON string
-	json     bool     // the variable stands where a JSON value is wanted
-}
+// part is a piece of a template and how EventBridge fills it.
+type part template.Part
 
 // occasion is what templates may say beside the event.
 type occasion struct {
@@ -37,7 +32,7 @@ func newTransform(t *target) (*transform, error) {
 	case t.Input != nil:
 		return &transform{constant: []byte(*t.Input)}, nil
 	case t.Path != nil:
-		path, ok := parsePath(*t.Path)
+		path, ok := template.ParsePath(*t.Path)
 		if !ok {
 			return nil, invalid("Parameter InputPath is not valid for target %s.", t.ID)
 		}
@@ -61,50 +56,32 @@ func parseTemplate(t *target) ([]part, error) {
 	if len(t.Variables) > maxVariables {
 		return nil, invalid("InputPathsMap of target %s has more than %d variables.", t.ID, maxVariables)
 	}
-	paths := map[string]jsonPath{}
+	paths := map[string]template.Path{}
 	for name, text := range t.Variables {
 		if strings.HasPrefix(strings.ToLower(name), "aws.") {
 			return nil, invalid("Invalid InputPathsMap for target %s : variable names must not begin with AWS.", t.ID)
 		}
-		path, ok := parsePath(text)
+		path, ok := template.ParsePath(text)
 		if !ok {
 			return nil, invalid("Invalid InputPathsMap for target %s : %s is not a valid JSON path.", t.ID, text)
 		}
 		if path == nil {
-			path = jsonPath{}
+			path = template.Path{}
 		}
 		paths[name] = path
 	}
-	text := *t.Template
-	trimmed := strings.TrimSpace(text)
-	structured := strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") ||
-		strings.HasPrefix(trimmed, "<") && strings.IndexByte(trimmed, '>') == len(trimmed)-1
-	var parts []part
-	quoted, start := false, 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			if quoted {
-				i++
-			}
-		case '"':
-			quoted = !quoted
-		case '<':
-			end := strings.IndexByte(text[i:], '>')
-			if end < 0 {
-				continue
-			}
-			name := text[i+1 : i+end]
-			path, ok := paths[name]
-			if !ok && !slices.Contains(predefined, name) {
-				continue // AWS keeps what is no variable as text
-			}
-			parts = append(parts, part{text[start:i], name, path, quoted, structured && !quoted})
-			i += end
-			start = i + 1
-		}
+	parts := template.Parse(*t.Template, func(name string) (template.Path, bool) {
+		path, ok := paths[name]
+		return path, ok || slices.Contains(predefined, name)
+	})
+	list := make([]part, len(parts))
+	for i := range parts {
+		list[i] = part(parts[i])
 	}
-	return append(parts, part{text: text[start:]}), nil
+	if text := strings.TrimSpace(*t.Template); len(list) == 2 && strings.HasPrefix(text, "<") && strings.HasSuffix(text, ">") {
+		list[0].Place = template.Value // a variable and nothing else
+	}
+	return list, nil
 }
 
 // apply returns what the target is sent for an event.
@@ -115,14 +92,14 @@ func (t *transform) apply(event []byte, o occasion) []byte {
 	case t.constant != nil:
 		return t.constant
 	case t.parts == nil:
-		if v, ok := t.path.find(event); ok {
+		if v, ok := t.path.Find(event); ok {
 			return v
 		}
 		return []byte("null")
 	}
 	b := make([]byte, 0, 512)
 	for i, p := range t.parts {
-		b = append(b, p.text...)
+		b = append(b, p.Text...)
 		if i+1 < len(t.parts) {
 			b = p.append(b, p.value(event, o))
 		}
@@ -134,16 +111,16 @@ func (t *transform) apply(event []byte, o occasion) []byte {
 func (p *part) value(event []byte, o occasion) []byte {
 	text := ""
 	switch {
-	case p.path != nil:
-		v, _ := p.path.find(event)
+	case p.Path != nil:
+		v, _ := p.Path.Find(event)
 		return v
-	case p.variable == "aws.events.rule-arn":
+	case p.Name == "aws.events.rule-arn":
 		text = o.ruleARN
-	case p.variable == "aws.events.rule-name":
+	case p.Name == "aws.events.rule-name":
 		text = o.rule
-	case p.variable == "aws.events.event.ingestion-time":
+	case p.Name == "aws.events.event.ingestion-time":
 		text = o.ingested
-	case p.variable == "aws.events.event":
+	case p.Name == "aws.events.event":
 		return withoutDetail(event)
 	default:
 		return event
@@ -159,15 +136,15 @@ func (p *part) value(event []byte, o occasion) []byte {
 // quotes inside a string or in plain text. A variable the event has no value for is null, or nothing.
 func (p *part) append(b, v []byte) []byte {
 	switch {
-	case p.json && v == nil:
+	case p.Place == template.Value && v == nil:
 		return append(b, "null"...)
-	case p.json:
+	case p.Place == template.Value:
 		return append(b, v...)
 	case v == nil:
 		return b
 	}
 	if v[0] == '"' {
-		if p.quoted {
+		if p.Place == template.Quoted {
 			return append(b, v[1:len(v)-1]...)
 		}
 		var text string
@@ -179,7 +156,7 @@ func (p *part) append(b, v []byte) []byte {
 	if v[0] == '[' {
 		return p.appendList(b, v)
 	}
-	if !p.quoted || p.path == nil {
+	if p.Place != template.Quoted || p.Path == nil {
 		return append(b, v...) // AWS does not escape the predefined events
 	}
 	escaped, err := json.Marshal(string(v))
@@ -212,125 +189,4 @@ func withoutDetail(event []byte) []byte {
 		return event
 	}
 	return append(slices.Clone(before), '}')
-}
-
-// jsonPath is a JSON path in AWS's subset: names, indices and *.
-type jsonPath []pathStep
-
-type pathStep struct {
-	name  string
-	index int
-	kind  stepKind
-}
-
-type stepKind uint8
-
-const (
-	byName stepKind = iota
-	byIndex
-	all
-)
-
-// parsePath reads "$.a.b[0].*"; "$" is the event itself, an empty path.
-func parsePath(text string) (jsonPath, bool) {
-	rest, ok := strings.CutPrefix(text, "$")
-	if !ok || len(text) > 256 {
-		return nil, false
-	}
-	var path jsonPath
-	for rest != "" {
-		switch rest[0] {
-		case '.':
-			end := strings.IndexAny(rest[1:], ".[")
-			if end < 0 {
-				end = len(rest) - 1
-			}
-			name := rest[1 : 1+end]
-			rest = rest[1+end:]
-			switch name {
-			case "":
-				return nil, false
-			case "*":
-				path = append(path, pathStep{kind: all})
-			default:
-				path = append(path, pathStep{name: name})
-			}
-		case '[':
-			inside, after, ok := strings.Cut(rest[1:], "]")
-			if !ok {
-				return nil, false
-			}
-			rest = after
-			step, ok := bracket(inside)
-			if !ok {
-				return nil, false
-			}
-			path = append(path, step)
-		default:
-			return nil, false
-		}
-	}
-	return path, true
-}
-
-// bracket reads what stands between brackets: an index, * or a quoted name.
-func bracket(inside string) (pathStep, bool) {
-	if inside == "*" {
-		return pathStep{kind: all}, true
-	}
-	if n := len(inside); n >= 2 && (inside[0] == '\'' || inside[0] == '"') && inside[n-1] == inside[0] {
-		return pathStep{name: inside[1 : n-1]}, true
-	}
-	n, err := strconv.Atoi(inside)
-	return pathStep{index: n, kind: byIndex}, err == nil && n >= 0
-}
-
-// find returns the value at the path. After * it is the array of all that are found.
-func (p jsonPath) find(v []byte) (json.RawMessage, bool) {
-	for i, s := range p {
-		switch s.kind {
-		case byName:
-			var m map[string]json.RawMessage
-			if json.Unmarshal(v, &m) != nil || m[s.name] == nil {
-				return nil, false
-			}
-			v = m[s.name]
-		case byIndex:
-			var list []json.RawMessage
-			if json.Unmarshal(v, &list) != nil || s.index >= len(list) {
-				return nil, false
-			}
-			v = list[s.index]
-		case all:
-			return p[i+1:].findAll(v)
-		}
-	}
-	return v, true
-}
-
-func (p jsonPath) findAll(v []byte) (json.RawMessage, bool) {
-	var list []json.RawMessage
-	if json.Unmarshal(v, &list) != nil {
-		d := json.NewDecoder(bytes.NewReader(v))
-		if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
-			return nil, false
-		}
-		for d.More() {
-			var member json.RawMessage
-			if _, err := d.Token(); err != nil || d.Decode(&member) != nil {
-				return nil, false
-			}
-			list = append(list, member)
-		}
-	}
-	out := []byte{'['}
-	for _, e := range list {
-		if found, ok := p.find(e); ok {
-			if len(out) > 1 {
-				out = append(out, ',')
-			}
-			out = append(out, found...)
-		}
-	}
-	return append(out, ']'), true
 }
