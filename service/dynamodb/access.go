@@ -60,6 +60,16 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 		return list, nil
 	case *dynamodb.TransactWriteItemsInput:
 		return s.onTransaction(ctx, in), nil
+	case *dynamodb.ExecuteStatementInput:
+		return s.accessOf(ctx, 1, func(int) (string, []attribute.Value) { return in.Statement, in.Parameters }), nil
+	case *dynamodb.BatchExecuteStatementInput:
+		return s.accessOf(ctx, len(in.Statements), func(i int) (string, []attribute.Value) {
+			return in.Statements[i].Statement, in.Statements[i].Parameters
+		}), nil
+	case *dynamodb.ExecuteTransactionInput:
+		return s.accessOf(ctx, len(in.TransactStatements), func(i int) (string, []attribute.Value) {
+			return in.TransactStatements[i].Statement, in.TransactStatements[i].Parameters
+		}), nil
 	case named:
 		if name := in.GetTableName(); name != "" {
 			return aws.On(tableARN(call, name)), nil
