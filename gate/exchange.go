@@ -164,10 +164,7 @@ func (x *exchange) authenticate() (context.Context, error) {
 		Account: g.options.Account, Region: g.options.Region, RequestID: x.record.ID,
 		SourceIP: sourceIP(x.r), UserAgent: x.r.UserAgent(), Secure: x.r.TLS != nil,
 	}
-	call.Endpoint = "http://" + x.r.Host
-	if call.Secure {
-		call.Endpoint = "https://" + x.r.Host
-	}
+	call.Endpoint = g.endpoint(x.r)
 	ctx := aws.WithCall(x.r.Context(), call)
 	if x.rejected != nil {
 		if x.rejected.why == missing && unsigned[op.Action] {
@@ -185,6 +182,18 @@ func (x *exchange) authenticate() (context.Context, error) {
 	call.Principal, call.Account, call.Region = credential.Principal, credential.Principal.Account, x.sig.region
 	x.record.Principal, x.record.Account, x.record.Region = call.Principal.ARN, call.Account, call.Region
 	return ctx, nil
+}
+
+// endpoint is the URL at which the client found us.
+func (g *Gate) endpoint(r *http.Request) string {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	if host, ok := strings.CutPrefix(g.options.Endpoint, scheme); ok && host == r.Host {
+		return g.options.Endpoint // the usual one, which needs no new string
+	}
+	return scheme + r.Host
 }
 
 // checkScope compares what the signature is for with what is asked.

@@ -20,32 +20,39 @@ func (x *exchange) identify() error {
 		if op, p, ok = g.index.Target(target); ok {
 			x.protocol = p
 		}
-		return x.found(op, ok, aws.Errorf("UnknownOperationException", 400, "The operation %s is not known.", printable(target)))
+		if ok {
+			return x.found(op)
+		}
+		return x.lost(aws.Errorf("UnknownOperationException", 400, "The operation %s is not known.", printable(target)))
 	}
 	if !g.rest[x.service] {
 		action, version, form := x.action()
 		if action != "" {
 			x.protocol = wire.Query
-			op, ok = g.index.Action(action, version, x.service)
-			return x.found(op, ok, aws.Errorf("InvalidAction", 400, "Could not find operation %s for version %s", printable(action), printable(version)))
+			if op, ok = g.index.Action(action, version, x.service); ok {
+				return x.found(op)
+			}
+			return x.lost(aws.Errorf("InvalidAction", 400, "Could not find operation %s for version %s", printable(action), printable(version)))
 		}
 		if form {
-			return x.found(nil, false, aws.Errorf("MissingAction", 400, "The request must contain the parameter Action."))
+			return x.lost(aws.Errorf("MissingAction", 400, "The request must contain the parameter Action."))
 		}
 	}
-	op, x.labels, ok = g.index.Path(x.service, x.r)
-	if ok {
+	if op, x.labels, ok = g.index.Path(x.service, x.r); ok {
 		x.protocol = wire.RESTJSON
+		return x.found(op)
 	}
-	return x.found(op, ok, aws.Errorf("UnknownOperationException", 404, "There is no operation %s %s.", printable(x.r.Method), printable(x.r.URL.Path)))
+	return x.lost(aws.Errorf("UnknownOperationException", 404, "There is no operation %s %s.", printable(x.r.Method), printable(x.r.URL.Path)))
 }
 
-// found sets the route, or says why there is none: no signature, no such service, no such operation.
-func (x *exchange) found(op *wire.Operation, ok bool, unknown *aws.Error) error {
-	if ok {
-		x.route = x.gate.routes[op]
-		return nil
-	}
+// found sets the route.
+func (x *exchange) found(op *wire.Operation) error {
+	x.route = x.gate.routes[op]
+	return nil
+}
+
+// lost says why there is no route: no signature, no such service, no such operation.
+func (x *exchange) lost(unknown *aws.Error) error {
 	if x.rejected != nil {
 		return x.rejected
 	}

@@ -100,17 +100,22 @@ func parseAuthorization(header string) (s signature, rej *rejection) {
 			s.mac = v
 		}
 	}
+	if name != algorithm || credential == "" || s.mac == "" || s.headers == "" {
+		return s, lacking(header, name == algorithm, credential, s.mac, s.headers)
+	}
+	return s, s.setCredential(credential)
+}
+
+// lacking names the parameters an Authorization header does not have.
+func lacking(header string, known bool, credential, mac, headers string) *rejection {
 	var text strings.Builder
-	for _, p := range [...]struct{ name, value string }{{"Credential", credential}, {"Signature", s.mac}, {"SignedHeaders", s.headers}} {
-		if p.value == "" || name != algorithm {
+	for _, p := range [...]struct{ name, value string }{{"Credential", credential}, {"Signature", mac}, {"SignedHeaders", headers}} {
+		if p.value == "" || !known {
 			fmt.Fprintf(&text, "Authorization header requires '%s' parameter. ", p.name)
 		}
 	}
-	if text.Len() > 0 {
-		fmt.Fprintf(&text, "(Hashed with SHA-256 and encoded with Base64) Authorization=%s", digest(header))
-		return s, reject(incomplete, text.String())
-	}
-	return s, s.setCredential(credential)
+	fmt.Fprintf(&text, "(Hashed with SHA-256 and encoded with Base64) Authorization=%s", digest(header))
+	return reject(incomplete, text.String())
 }
 
 // parsePresigned reads the X-Amz- parameters of a presigned URL.

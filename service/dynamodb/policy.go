@@ -25,7 +25,7 @@ func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (doc *po
 		return nil, nil
 	}
 	name, _, _ = strings.Cut(name, "/")
-	err = s.db.View(ctx, func(tx *store.Tx) error {
+	err = s.db.Glance(ctx, func(tx *store.Tx) error {
 		doc, _, err = policies.Get(tx, store.K(name))
 		return err
 	})

@@ -73,7 +73,10 @@ func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
 }
 
 // Start begins to deliver in the background.
-func (s *Service) Start() { s.relay.Start(s.db, s.world, s.log) }
+func (s *Service) Start() {
+	s.relay.Start(s.db, s.world, s.log)
+	ticks.Run(s.db, s.strike)
+}
 
 // Access implements gate.Service.
 func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws.Access, error) {
@@ -163,7 +166,7 @@ func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (*policy
 		return nil, nil
 	}
 	var doc *policy.Document
-	err := s.db.View(ctx, func(tx *store.Tx) error {
+	err := s.db.Glance(ctx, func(tx *store.Tx) error {
 		d, _, err := busPolicies.Get(tx, store.K(name))
 		doc = d
 		return err

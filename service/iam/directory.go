@@ -32,7 +32,7 @@ type holder struct {
 
 // What requests need, kept until the rows change, so that a request reads and parses nothing twice.
 var (
-	keyCache = store.Derive(keys, func(_ store.Key, k accessKey) (accessKey, error) { return k, nil })
+	keyCache = store.Derive(keys, newKeyFacts)
 	sealers  = store.Derive(seals, func(_ store.Key, v seal) (*credential.Sealer, error) { return credential.NewSealer(v.Key) })
 	byID     = store.Derive(entities, newHolder)
 	// managedDocs are the parsed default versions of customer managed policies.
@@ -66,6 +66,20 @@ var (
 		return ids, nil
 	})
 )
+
+// keyFacts are an access key and, when it is a root key, who that makes the caller.
+type keyFacts struct {
+	accessKey
+	root aws.Principal
+}
+
+func newKeyFacts(key store.Key, k accessKey) (*keyFacts, error) {
+	var id string
+	if err := key.Parse(&id); err != nil {
+		return nil, err
+	}
+	return &keyFacts{k, rootOf(k.Account, id)}, nil
+}
 
 func parseNamed(name, text string) (*policy.Document, error) {
 	d, err := policy.Parse(text)
@@ -124,7 +138,7 @@ func (s *Service) HasTestKey(ctx context.Context) (has bool, err error) {
 
 func testKeyExists(tx *store.Tx) (bool, error) {
 	k, ok, err := keyCache.Get(tx, store.K(testKey))
-	return ok && k.UserID == "" && subtle.ConstantTimeCompare([]byte(k.Secret), []byte(testKey)) == 1, err
+	return ok && err == nil && k.UserID == "" && subtle.ConstantTimeCompare([]byte(k.Secret), []byte(testKey)) == 1, err
 }
 
 // Credential finds what an access key id stands for in any account. Temporary ones are opened with the
@@ -133,7 +147,8 @@ func (s *Service) Credential(ctx context.Context, keyID string) (c credential.Cr
 	if _, called := aws.LookupCall(ctx); !called {
 		ctx = withAccount(ctx, s.options.Account)
 	}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
+	err = s.db.Glance(ctx, func(tx *store.Tx) error {
+		c, ok = credential.Credential{}, false
 		if strings.HasPrefix(keyID, "ASIA") {
 			c, ok, err = s.temporary(tx, keyID, credential.TokenFrom(ctx))
 			return err
@@ -143,9 +158,9 @@ func (s *Service) Credential(ctx context.Context, keyID string) (c credential.Cr
 		case err != nil:
 			return err
 		case found && k.UserID == "":
-			c, ok = credential.Credential{Secret: k.Secret, Principal: rootOf(k.Account, keyID), Active: true}, true
+			c, ok = credential.Credential{Secret: k.Secret, Principal: k.root, Active: true}, true
 		case found:
-			c, ok, err = userCredential(tx, keyID, &k)
+			c, ok, err = userCredential(tx, keyID, &k.accessKey)
 		case isAccount(keyID):
 			if ok, err = testKeyExists(tx); ok {
 				c = credential.Credential{Secret: testKey, Principal: rootOf(keyID, keyID), Active: true}
@@ -265,8 +280,8 @@ func (s *Service) Identity(ctx context.Context, p aws.Principal) (id policy.Iden
 	if _, called := aws.LookupCall(ctx); !called {
 		ctx = withAccount(ctx, s.options.Account)
 	}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		tx = tx.In(p.Account, "")
+	err = s.db.Glance(ctx, func(tx *store.Tx) error {
+		tx, id = tx.In(p.Account, ""), policy.Identity{}
 		switch p.Kind {
 		case aws.User:
 			id, err = s.identity(tx, holderID(tx, userKind, p.UserID, p.ARN))
@@ -450,8 +465,10 @@ func (s *Service) ManagedPolicy(ctx context.Context, arn string) (ok bool, err e
 func (s *Service) KeyAccount(ctx context.Context, keyID string) (account string, ok bool, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		k, found, err := keyCache.Get(tx, store.K(keyID))
-		account, ok = k.Account, found
-		if !found && isAccount(keyID) {
+		if err == nil && found {
+			account, ok = k.Account, true
+		}
+		if err == nil && !found && isAccount(keyID) {
 			account = keyID
 			ok, err = testKeyExists(tx)
 		}

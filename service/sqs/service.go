@@ -103,7 +103,8 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 // ResourcePolicy returns the queue's policy, nil when it has none or there is no such queue.
 func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (*policy.Document, error) {
 	var d *policy.Document
-	err := s.db.View(ctx, func(tx *store.Tx) error {
+	err := s.db.Glance(ctx, func(tx *store.Tx) error {
+		d = nil
 		q, ok, err := lives.Get(tx, store.K(resource.Name()))
 		if ok {
 			d = q.policy

@@ -1,0 +1,180 @@
+package fogbank
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// discard is an answer nobody reads; it keeps the status and the last bytes written.
+type discard struct {
+	h      http.Header
+	status int
+	body   []byte
+}
+
+func (d *discard) Header() http.Header         { return d.h }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(b []byte) (int, error) { d.body = append(d.body[:0], b...); return len(b), nil }
+
+// signed returns a request of the JSON protocol as an SDK signs it.
+func signed(service, target, body string) *http.Request {
+	r := httptest.NewRequest("POST", "http://localhost:4566/", nil)
+	r.ContentLength = int64(len(body))
+	now := time.Now().UTC()
+	stamp, scope := now.Format("20060102T150405Z"), now.Format("20060102")+"/us-east-1/"+service+"/aws4_request"
+	kind := "application/x-amz-json-1.0"
+	if service == "events" {
+		kind = "application/x-amz-json-1.1"
+	}
+	r.Header.Set("Content-Type", kind)
+	r.Header.Set("X-Amz-Date", stamp)
+	r.Header.Set("X-Amz-Target", target)
+	names := "content-type;host;x-amz-date;x-amz-target"
+	sum := sha256.Sum256([]byte(body))
+	canonical := "POST\n/\n\ncontent-type:" + kind + "\nhost:localhost:4566\nx-amz-date:" + stamp + "\nx-amz-target:" + target +
+		"\n\n" + names + "\n" + hex.EncodeToString(sum[:])
+	key := []byte("AWS4test")
+	for part := range strings.SplitSeq(scope, "/") {
+		key = mac(key, part)
+	}
+	sum = sha256.Sum256([]byte(canonical))
+	signature := mac(key, "AWS4-HMAC-SHA256\n"+stamp+"\n"+scope+"\n"+hex.EncodeToString(sum[:]))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/"+scope+", SignedHeaders="+names+", Signature="+hex.EncodeToString(signature))
+	return r
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	io.WriteString(h, text)
+	return h.Sum(nil)
+}
+
+// ready is a signed request that can be sent again and again by one goroutine.
+type ready struct {
+	r    *http.Request
+	text string
+	body strings.Reader
+	w    discard
+}
+
+func prepare(service, target, body string) *ready {
+	x := &ready{r: signed(service, target, body), text: body, w: discard{h: http.Header{}}}
+	x.r.Body = io.NopCloser(&x.body)
+	return x
+}
+
+func (x *ready) send(c *Cloud) error {
+	x.body.Reset(x.text)
+	clear(x.w.h)
+	x.w.status = 0
+	c.ServeHTTP(&x.w, x.r)
+	if x.w.status != http.StatusOK {
+		return fmt.Errorf("%d %s", x.w.status, x.w.body)
+	}
+	return nil
+}
+
+const (
+	dynamo = "DynamoDB_20120810."
+	queues = "AmazonSQS."
+)
+
+// BenchmarkRequest is a whole request on a store on disk, from the HTTP handler to the last byte of the
+// answer, 32 at once: what remains is what net/http costs. It holds the allocations promised for a
+// request, see TestAllocations.
+func BenchmarkRequest(b *testing.B) {
+	for _, c := range requests {
+		b.Run(c.name, func(b *testing.B) {
+			cloud := benchCloud(b)
+			lists := make([][]*ready, 16*runtime.GOMAXPROCS(0))
+			for i := range lists {
+				for j := range 16 {
+					lists[i] = append(lists[i], prepare(c.service, c.target, c.body(int64(16*i+j))))
+				}
+			}
+			var next atomic.Int64
+			b.ReportAllocs()
+			b.SetParallelism(16)
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				list := lists[next.Add(1)-1]
+				for i := 0; pb.Next(); i++ {
+					if err := list[i%len(list)].send(cloud); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+const filler = 900
+
+var requests = []struct {
+	name, service, target string
+	body                  func(n int64) string
+	allocs                float64 // at most, as TestAllocations counts
+}{
+	{"GetItem", "dynamodb", dynamo + "GetItem", func(n int64) string {
+		return fmt.Sprintf(`{"TableName":"items","Key":{"k":{"S":"key-%d"}}}`, n%1000)
+	}, 40},
+	{"PutItem", "dynamodb", dynamo + "PutItem", func(n int64) string { return item(n % 1000) }, 60},
+	{"UpdateItem", "dynamodb", dynamo + "UpdateItem", func(n int64) string {
+		return fmt.Sprintf(`{"TableName":"counts","Key":{"k":{"S":"key-%d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}},"ReturnValues":"UPDATED_NEW"}`, n%1000)
+	}, 70},
+	{"SendMessage", "sqs", queues + "SendMessage", func(int64) string {
+		return `{"QueueUrl":"http://localhost:4566/000000000000/q","MessageBody":"` + strings.Repeat("x", 256) + `"}`
+	}, 80},
+}
+
+// TestAllocations: a request leaves no more for the collector than was promised.
+func TestAllocations(t *testing.T) {
+	cloud := benchCloud(t)
+	for _, c := range requests {
+		x := prepare(c.service, c.target, c.body(1))
+		got := testing.AllocsPerRun(200, func() {
+			if err := x.send(cloud); err != nil {
+				t.Error(err)
+			}
+		})
+		if got > c.allocs {
+			t.Errorf("%s: %.0f allocations; at most %.0f", c.name, got, c.allocs)
+		}
+	}
+}
+
+func item(n int64) string {
+	return fmt.Sprintf(`{"TableName":"items","Item":{"k":{"S":"key-%d"},"payload":{"S":"%s"},"n":{"N":"1234"},"tags":{"L":[{"S":"a"},{"S":"b"}]}}}`, n, strings.Repeat("x", filler))
+}
+
+// benchCloud is a cloud on disk with what the requests need.
+func benchCloud(tb testing.TB) *Cloud {
+	cloud, err := Open(Config{Data: tb.TempDir()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { cloud.Close() })
+	table := `{"TableName":"%s","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`
+	list := []*ready{prepare("dynamodb", dynamo+"CreateTable", fmt.Sprintf(table, "items")), prepare("dynamodb", dynamo+"CreateTable", fmt.Sprintf(table, "counts")),
+		prepare("sqs", queues+"CreateQueue", `{"QueueName":"q"}`)}
+	for i := range int64(1000) {
+		list = append(list, prepare("dynamodb", dynamo+"PutItem", item(i)))
+	}
+	for _, x := range list {
+		if err := x.send(cloud); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return cloud
+}
