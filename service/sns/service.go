@@ -8,7 +8,6 @@ import (
 	"fogbank/api/sns"
 	"fogbank/api/sqs"
 	"fogbank/aws"
-	"fogbank/egress"
 	"fogbank/policy"
 	"fogbank/relay"
 	"fogbank/store"
@@ -34,27 +33,16 @@ type Service struct {
 	log       *slog.Logger
 	queues    Queues
 	functions Functions
-	network   egress.Network
 	signer    *signer
-	relay     *relay.Relay[delivery] // to queues and functions, in order
-	outside   *relay.Relay[delivery] // to everything else
+	relay     *relay.Relay[delivery]
 }
 
 var _ sns.Service = (*Service)(nil)
 
-// Options are what the service works with; all are required but those that say otherwise.
-type Options struct {
-	Log *slog.Logger
-	// Queues and Functions are to call as sns.amazonaws.com, on behalf of the call in their context.
-	Queues    Queues
-	Functions Functions
-	// Network leads to endpoints outside.
-	Network egress.Network
-}
-
-// New returns the service.
-func New(db *store.DB, w *world.World, o Options) *Service {
-	s := &Service{db: db, world: w, log: o.Log, queues: o.Queues, functions: o.Functions, network: o.Network, signer: newSigner(db, w)}
+// New returns the service. It delivers through queues and functions, which are to call as
+// sns.amazonaws.com, on behalf of the call in their context.
+func New(db *store.DB, w *world.World, log *slog.Logger, queues Queues, functions Functions) *Service {
+	s := &Service{db: db, world: w, log: log, queues: queues, functions: functions, signer: newSigner(db, w)}
 	s.relay = relay.New(relay.Options[delivery]{
 		Name:    "sns/delivery",
 		Deliver: s.deliver,
@@ -65,36 +53,11 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 		Ordered: true,
 		Lanes:   deliveryLanes,
 	})
-	s.outside = relay.New(relay.Options[delivery]{
-		Name:    "sns/outside",
-		Deliver: s.deliverOutside,
-		Retry:   s.retryOutside,
-		Dead:    s.dead,
-		Lanes:   outsideLanes,
-	})
 	return s
 }
 
 // Start begins to deliver in the background.
-func (s *Service) Start() {
-	s.relay.Start(s.db, s.world, s.log)
-	s.outside.Start(s.db, s.world, s.log)
-	expiries.Run(s.db, s.expire)
-}
-
-// add puts a delivery on its way. A lane is a subscription, and of a FIFO topic one of its groups.
-func (s *Service) add(tx *store.Tx, d delivery) {
-	switch d.Protocol {
-	case "sqs", "lambda":
-		lane := d.ID
-		if d.message.Sequence != 0 {
-			lane += "/" + d.message.Group
-		}
-		s.relay.Add(tx, lane, d)
-	default:
-		s.outside.Add(tx, d.ID, d)
-	}
-}
+func (s *Service) Start() { s.relay.Start(s.db, s.world, s.log) }
 
 // Access implements gate.Service: operations on a topic name the topic, those on a subscription
 // or on nothing in particular name "*", as AWS's reference has it.
@@ -108,11 +71,6 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 			return aws.On("*"), nil
 		}
 		return on(in.GetTopicArn() + in.GetTargetArn())
-	case *sns.UnsubscribeInput:
-		if aws.CallFrom(ctx).Principal.Kind == aws.Anonymous {
-			topic, _, _, err := parseSubscription(in.SubscriptionArn)
-			return aws.On(aws.ARN(topic)), err
-		}
 	case *sns.SubscribeInput:
 		access, err := on(in.TopicArn)
 		if err == nil {
