@@ -105,7 +105,7 @@ func (s *Service) onItems(ctx context.Context, action, table string, items ...at
 // leading returns the partition keys of the items; nil when the table is not there or a key is no scalar.
 func (s *Service) leading(ctx context.Context, table string, items []attribute.Item) (keys []string) {
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		if p, ok := aws.ARN(table).Parse(); ok {
+		if p, ok := aws.ARN(table).Parse(); ok && p.Account != "" && p.Region != "" {
 			tx = tx.In(p.Account, p.Region)
 		}
 		t, err := schemaIn(tx, tableName(table))

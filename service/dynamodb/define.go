@@ -88,7 +88,7 @@ func (t *table) bill(mode string, p *dynamodb.ProvisionedThroughput) error {
 
 func checkKeySchema(keys []dynamodb.KeySchemaElement) error {
 	switch {
-	case keys[0].KeyType != dynamodb.KeyTypeHash:
+	case len(keys) == 0 || keys[0].KeyType != dynamodb.KeyTypeHash:
 		return validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
 	case len(keys) > 2:
 		return validation("Invalid KeySchema: Too many KeySchemaElements")
