@@ -172,28 +172,29 @@ func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
 	if err != nil {
 		return err
 	}
+	var names []string
+	r.set.Match(ev.flat, func(i int) { names = append(names, r.names[i]) })
+	return s.carry(tx, name, names, ev)
+}
+
+// carry adds to the relay a delivery to every target of some rules of a bus.
+func (s *Service) carry(tx *store.Tx, bus string, names []string, ev *event) error {
 	var list []delivery
 	copied := 0
-	r.set.Match(ev.flat, func(i int) {
+	for _, rule := range names {
+		all, err := routes.Get(tx, store.K(bus, rule))
 		if err != nil {
-			return
+			return err
 		}
-		var all []route
-		if all, err = routes.Get(tx, store.K(name, r.names[i])); err != nil {
-			return
-		}
-		o := occasion{string(ruleARN(tx.Account(), tx.Region(), name, r.names[i])), r.names[i], ev.Ingested}
+		o := occasion{string(ruleARN(tx.Account(), tx.Region(), bus, rule)), rule, ev.Ingested}
 		for j := range all {
 			d := newDelivery(&all[j], o, ev)
 			copied += len(d.Payload) + len(d.Event)
 			list = append(list, d)
 		}
-	})
-	if err != nil {
-		return err
 	}
 	share := len(list) > 1 && copied > maxCopied
-	key := store.K(ev.ID, name, ev.Hops)
+	key := store.K(ev.ID, bus, ev.Hops)
 	for i := range list {
 		d := &list[i]
 		if share {

@@ -21,6 +21,7 @@ const maxRules = 20_000
 type rule struct {
 	Name        string
 	Pattern     string
+	Schedule    string `json:",omitempty"`
 	Disabled    bool
 	Description string
 	Role        string
@@ -40,7 +41,7 @@ type router struct {
 var routers = store.DeriveAll(rules, func(_ store.Key, rows iter.Seq2[store.Key, rule]) (*router, error) {
 	r := &router{set: pattern.NewSet()}
 	for _, row := range rows {
-		if row.Disabled {
+		if row.Disabled || row.Pattern == "" {
 			continue
 		}
 		p, err := pattern.Parse(pattern.Rule, []byte(row.Pattern))
@@ -83,19 +84,12 @@ func findRule(tx *store.Tx, given, name string) (b bus, r rule, err error) {
 
 // PutRule makes a rule or changes one; what is not given is emptied, but for the tags.
 func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events.PutRuleOutput, error) {
-	switch {
-	case in.GetEventPattern() == "" && in.GetScheduleExpression() == "":
-		return nil, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-	case in.GetScheduleExpression() != "":
-		return nil, notYet("a rule with a schedule")
-	case in.GetState() == "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS":
-		return nil, notYet("the rule state " + in.GetState())
-	}
-	if err := checkPattern(in.GetEventPattern()); err != nil {
+	if err := checkRule(in, busName(in.GetEventBusName())); err != nil {
 		return nil, err
 	}
-	r := rule{Name: in.Name, Pattern: in.GetEventPattern(), Disabled: in.GetState() == "DISABLED", Description: in.GetDescription(),
-		Role: in.GetRoleArn(), Tags: map[string]string{}, Created: s.world.Now()}
+	now := s.world.Now()
+	r := rule{Name: in.Name, Pattern: in.GetEventPattern(), Schedule: in.GetScheduleExpression(), Disabled: in.GetState() == "DISABLED", Description: in.GetDescription(),
+		Role: in.GetRoleArn(), Tags: map[string]string{}, Created: now}
 	for _, t := range in.Tags {
 		r.Tags[t.Key] = t.Value
 	}
@@ -123,7 +117,10 @@ func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events
 		}
 		rules.Put(tx, store.K(b.Name, in.Name), r)
 		out.RuleArn = new(string(ruleARN(tx.Account(), tx.Region(), b.Name, in.Name)))
-		return nil
+		if b.Name != defaultBus {
+			return nil
+		}
+		return wind(tx, &r, now)
 	})
 }
 
@@ -138,6 +135,9 @@ func (s *Service) DeleteRule(ctx context.Context, in *events.DeleteRuleInput) (*
 			return invalid("Rule can't be deleted since it has targets.")
 		}
 		rules.Delete(tx, store.K(b.Name, in.Name))
+		if b.Name == defaultBus {
+			unwind(tx, in.Name)
+		}
 		return nil
 	})
 }
@@ -153,6 +153,7 @@ func (s *Service) DisableRule(ctx context.Context, in *events.DisableRuleInput) 
 }
 
 func (s *Service) switchRule(ctx context.Context, bus, name string, disabled bool) error {
+	now := s.world.Now()
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		b, r, err := findRule(tx, bus, name)
 		if err != nil {
@@ -160,14 +161,23 @@ func (s *Service) switchRule(ctx context.Context, bus, name string, disabled boo
 		}
 		r.Disabled = disabled
 		rules.Put(tx, store.K(b.Name, name), r)
-		return nil
+		if b.Name != defaultBus {
+			return nil
+		}
+		return wind(tx, &r, now)
 	})
 }
 
 // entry is the rule as lists show it.
 func (r *rule) entry(tx *store.Tx, bus string) events.Rule {
 	e := events.Rule{Name: new(r.Name), Arn: new(string(ruleARN(tx.Account(), tx.Region(), bus, r.Name))),
-		EventPattern: new(r.Pattern), State: new("ENABLED"), EventBusName: new(bus)}
+		State: new("ENABLED"), EventBusName: new(bus)}
+	if r.Pattern != "" {
+		e.EventPattern = new(r.Pattern)
+	}
+	if r.Schedule != "" {
+		e.ScheduleExpression = new(r.Schedule)
+	}
 	if r.Disabled {
 		e.State = new("DISABLED")
 	}
@@ -189,7 +199,7 @@ func (s *Service) DescribeRule(ctx context.Context, in *events.DescribeRuleInput
 			return err
 		}
 		e := r.entry(tx, b.Name)
-		*out = events.DescribeRuleOutput{Name: e.Name, Arn: e.Arn, EventPattern: e.EventPattern, State: e.State,
+		*out = events.DescribeRuleOutput{Name: e.Name, Arn: e.Arn, EventPattern: e.EventPattern, ScheduleExpression: e.ScheduleExpression, State: e.State,
 			Description: e.Description, RoleArn: e.RoleArn, EventBusName: e.EventBusName, CreatedBy: new(r.CreatedBy)}
 		return nil
 	})

@@ -73,7 +73,10 @@ func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
 }
 
 // Start begins to deliver in the background.
-func (s *Service) Start() { s.relay.Start(s.db, s.world, s.log) }
+func (s *Service) Start() {
+	s.relay.Start(s.db, s.world, s.log)
+	ticks.Run(s.db, s.strike)
+}
 
 // Access implements gate.Service.
 func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws.Access, error) {
