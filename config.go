@@ -39,6 +39,8 @@ type Config struct {
 	InitDir     string `help:"directory whose ready.d scripts run once the server is ready"`
 	LogLevel    string `help:"debug, info, warn or error (default info)"`
 
+	FunctionNetwork string `help:"what functions may reach besides this server: public (the default), none, or the public addresses and these: 10.1.0.0/16,192.168.0.7"`
+
 	// For embedding and tests.
 	FS        vfs.FS         // the file system the store's directory is in; nil: the machine's
 	World     *world.World   // time and chance; nil: the real ones

@@ -2,6 +2,7 @@ package fogbank
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 	apisqs "fogbank/api/sqs"
 	apists "fogbank/api/sts"
 	"fogbank/compute"
+	"fogbank/egress"
 	"fogbank/gate"
 	"fogbank/service/apigateway"
 	"fogbank/service/dynamodb"
@@ -128,7 +130,15 @@ func (c *Cloud) buildProcess() error {
 	if err != nil {
 		return err
 	}
-	p, err := compute.NewProcess(compute.ProcessOptions{World: c.world, Code: code, Dir: filepath.Join(dir, "run"), Log: c.log})
+	o := compute.ProcessOptions{World: c.world, Code: code, Dir: filepath.Join(dir, "run"), Log: c.log}
+	if network := c.config.FunctionNetwork; network != "none" {
+		guard, err := egress.NewGuard(strings.TrimPrefix(network, "public"), false)
+		if err != nil {
+			return fmt.Errorf("function-network: %w", err)
+		}
+		o.Outbound = guard.Check
+	}
+	p, err := compute.NewProcess(o)
 	if err != nil {
 		return err
 	}

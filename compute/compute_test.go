@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 
 // bootstrap is the test's custom runtime as a package, built once.
 var bootstrap = sync.OnceValues(func() ([]byte, error) {
+	if name := os.Getenv("FOGBANK_TEST_BOOTSTRAP"); name != "" {
+		return os.ReadFile(name)
+	}
 	dir, err := os.MkdirTemp("", "bootstrap-*")
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (c *child) wait() string {
 func (c *child) complaint() string { return c.said }
 
 // launch starts the environment's process and what listens to it.
-func (e *environment) launch(task string, l net.Listener) error {
+func (e *environment) launch(task string) error {
 	p := e.p
 	mode := p.probe().mode
 	at := places{task: taskRoot, runtime: runtimeDir, opt: optDir, tmp: "/tmp"}
@@ -74,18 +74,16 @@ func (e *environment) launch(task string, l net.Listener) error {
 	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
 		g.argv = []string{g.argv[0], "--max-old-space-size=" + strconv.Itoa(max(e.spec.MemoryMB*9/10, 64)), g.argv[1]}
 	}
-	env := environ(e.spec, l.Addr().String(), at)
 	var read *os.File
 	if mode == modePlain {
-		e.child, read, err = spawnPlain(g.argv, env, at.task)
+		read, err = e.startPlain(g, at)
 	} else {
-		e.child, read, err = p.startCell(mode, e.cell(g, task, env))
+		read, err = e.startCell(g, task, at)
 	}
 	if err != nil {
 		os.RemoveAll(own)
 		return fmt.Errorf("compute: starting %s: %w", e.spec.Function, err)
 	}
-	e.api = l
 	e.out = newOutput(read, func(line string) {
 		if e.spec.Log != nil {
 			e.spec.Log(p.o.World.Now(), line)
@@ -108,7 +106,8 @@ func (e *environment) announce(mode, notice string) {
 
 // follow serves the environment until its process ends, then removes its directory.
 func (e *environment) follow(own string) {
-	go e.server().Serve(e.api)
+	go e.server().Serve(e.doors.api)
+	e.doors.open()
 	printed := make(chan struct{})
 	go func() {
 		defer close(printed)
@@ -129,6 +128,21 @@ func (e *environment) follow(own string) {
 type entryError struct{ err error }
 
 func (e *entryError) Error() string { return e.err.Error() }
+
+// startPlain starts the process without isolation.
+func (e *environment) startPlain(g program, at places) (*os.File, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	c, read, err := spawnPlain(g.argv, environ(e.spec, l.Addr().String(), at), at.task)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	e.child, e.doors = c, &doors{api: l}
+	return read, nil
+}
 
 // spawnPlain starts a process without isolation.
 func spawnPlain(argv, env []string, dir string) (*child, *os.File, error) {

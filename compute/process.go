@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +34,10 @@ type ProcessOptions struct {
 	Dir   string // for what environments need while they run; emptied by NewProcess
 	Log   *slog.Logger
 	Plain bool // do not isolate even where it is possible
+
+	// Outbound says of each address outside whether a function may connect to it. Functions go out through an
+	// HTTP proxy, which their environment variables name. Nil: nothing outside can be reached.
+	Outbound func(netip.Addr) error
 }
 
 // Process runs environments as processes of the operating system.
@@ -58,8 +62,9 @@ type Process struct {
 
 // isolation is what this host allows.
 type isolation struct {
-	mode   string // modeRoot, modeUser or modePlain
-	reason string // why modePlain
+	mode    string // modeRoot, modeUser or modePlain
+	reason  string // why it is not better
+	network bool   // environments have networks of their own
 }
 
 // The modes of isolation.
@@ -99,7 +104,7 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 
 // tryIsolation finds the best mode that works here, and says loudly when there is none.
 func (p *Process) tryIsolation() isolation {
-	i := isolation{modePlain, "it was switched off"}
+	i := isolation{mode: modePlain, reason: "it was switched off"}
 	if !p.o.Plain {
 		i = p.findIsolation()
 	}
@@ -111,15 +116,22 @@ func (p *Process) tryIsolation() isolation {
 
 // Isolation says how environments are kept from the host and from each other.
 func (p *Process) Isolation() string {
-	const has = "mount, PID, IPC and UTS namespaces, read-only root, own /tmp; network shared with the host"
-	switch i := p.probe(); i.mode {
-	case modeRoot:
-		return has + "; a user for each environment"
-	case modeUser:
-		return has + "; unprivileged user namespace"
-	default:
+	i := p.probe()
+	if i.mode == modePlain {
 		return "NONE: plain processes of the server's user (" + i.reason + ")"
 	}
+	has := []string{"mount, PID, IPC and UTS namespaces, read-only root, own /tmp"}
+	if i.network {
+		has = append(has, "own network")
+	} else {
+		has = append(has, "network shared with the host ("+i.reason+")")
+	}
+	if i.mode == modeRoot {
+		has = append(has, "a user for each environment")
+	} else {
+		has = append(has, "unprivileged user namespace")
+	}
+	return strings.Join(has, "; ")
 }
 
 // Close kills every environment and waits for them; none can be started any more.
@@ -160,14 +172,9 @@ func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
 			return broken{"Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"}, nil
 		}
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
 	e := &environment{p: p, spec: s, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{})}
-	if err := e.launch(task, listener); err != nil {
-		listener.Close()
+	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
 			return broken{"Runtime.InvalidEntrypoint", entry.Error()}, nil
 		}
@@ -220,7 +227,7 @@ type environment struct {
 	// fromLayer is set when the bootstrap of a custom runtime comes from a layer.
 	fromLayer bool
 	started   time.Time
-	api       net.Listener
+	doors     *doors
 	child     *child
 	out       *output
 	work      chan *work    // to whoever asks for the next invocation
@@ -426,7 +433,7 @@ func (e *environment) Close() {
 
 // exited is what happens when the process has ended: the invocation under way has failed.
 func (e *environment) exited(status string) {
-	e.api.Close()
+	e.doors.close()
 	e.out.drain()
 	e.mu.Lock()
 	e.exitText = status

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ const (
 )
 
 // places are where an environment finds things: those of AWS, or the host's own where nothing is bound.
-type places struct{ task, runtime, opt, tmp string }
+// proxy is the URL of the way out, "" when there is none.
+type places struct{ task, runtime, opt, tmp, proxy string }
 
 // program is how a runtime is started.
 type program struct {
@@ -171,6 +173,9 @@ func environ(s Spec, api string, at places) []string {
 	if s.Endpoint != "" {
 		v["AWS_ENDPOINT_URL"] = s.Endpoint
 	}
+	if at.proxy != "" {
+		addProxy(v, at.proxy, s)
+	}
 	for k, val := range s.Variables {
 		v[k] = val
 	}
@@ -193,4 +198,18 @@ func environ(s Spec, api string, at places) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// addProxy names the way out in the variables that programs look for.
+func addProxy(v map[string]string, proxy string, s Spec) {
+	direct := "127.0.0.1,localhost"
+	if u, err := url.Parse(s.Endpoint); err == nil && u.Hostname() != "" && !strings.Contains(","+direct+",", ","+u.Hostname()+",") {
+		direct += "," + u.Hostname()
+	}
+	for k, val := range map[string]string{"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": direct} {
+		v[k], v[strings.ToLower(k)] = val, val
+	}
+	if strings.HasPrefix(s.Runtime, "nodejs") {
+		v["NODE_USE_ENV_PROXY"] = "1"
+	}
 }

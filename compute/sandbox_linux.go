@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,7 +23,8 @@ const cellName = "fogbank-cell"
 // an environment it does not return.
 func Main() {
 	if len(os.Args) == 3 && os.Args[0] == cellName {
-		becomeCell(os.Args[1], os.Args[2])
+		mode, network, _ := strings.Cut(os.Args[1], "+")
+		becomeCell(&cell{mode: mode, network: network != "", root: os.Args[2]})
 	}
 	callsMain = true
 }
@@ -41,9 +43,12 @@ const (
 // cell is what a process makes of itself before it becomes the runtime. What is the same for all, it does
 // before it reads the rest, so that a process can be kept ready.
 type cell struct {
-	mode string
-	root string // an empty directory to put the new root on
+	mode    string
+	network bool   // it has a network of its own
+	root    string // an empty directory to put the new root on
 
+	Host  string // a name that is to mean 127.0.0.1
+	IP    string // an address that is to be the environment's own
 	Binds []bind
 	TmpMB int
 	User  int // root mode: the user and group to become
@@ -61,7 +66,7 @@ var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "
 // systemFiles are shown to every environment where the host has them.
 var systemFiles = []string{
 	"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
-	"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols", "/etc/mime.types",
+	"/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols", "/etc/mime.types",
 }
 
 var devices = []string{"null", "zero", "full", "random", "urandom"}
@@ -84,59 +89,99 @@ func (e *environment) cell(g program, task string, env []string) *cell {
 // findIsolation tries the modes in turn.
 func (p *Process) findIsolation() isolation {
 	if !callsMain {
-		return isolation{modePlain, "the program does not call compute.Main"}
+		return isolation{mode: modePlain, reason: "the program does not call compute.Main"}
 	}
-	mode := modeUser
+	i := isolation{mode: modeUser, network: true}
 	if os.Geteuid() == 0 {
-		mode = modeRoot
+		i.mode = modeRoot
 	}
-	b, err := p.spawnCell(mode)
+	err := p.tryCell(i)
 	if err != nil {
-		return isolation{modePlain, err.Error()}
+		i.network, i.reason = false, "no network namespace: "+err.Error()
+		err = p.tryCell(i)
+	}
+	if err != nil {
+		return isolation{mode: modePlain, reason: err.Error()}
+	}
+	return i
+}
+
+// tryCell makes a cell that ends at once.
+func (p *Process) tryCell(i isolation) error {
+	b, err := p.spawnCell(i)
+	if err != nil {
+		return err
 	}
 	defer b.out.Close()
-	if err := b.fill(&cell{TmpMB: 1, Probe: true}); err != nil {
-		return isolation{modePlain, err.Error()}
+	ds, err := b.doors(p, site{})
+	if err == nil {
+		defer ds.close()
+		err = b.fill(&cell{TmpMB: 1, Probe: true})
 	}
 	if s := b.child.wait(); b.child.complaint() != "" || s != "exit status 0" {
-		return isolation{modePlain, strings.TrimSpace(b.child.complaint() + " " + s)}
+		return errors.New(strings.TrimSpace(b.child.complaint() + " " + s))
 	}
-	return isolation{mode: mode}
+	return err
 }
 
 // blank is a process that is ready to become any environment.
 type blank struct {
-	child *child
-	in    *os.File // takes the description of the cell
-	out   *os.File // what it prints
-	user  int
+	isolation isolation
+	child     *child
+	in        *net.UnixConn // hands out sockets of the cell's network, takes the description of the cell
+	out       *os.File      // what it prints
+	user      int
 }
 
 // spawnCell starts this program as a blank.
-func (p *Process) spawnCell(mode string) (*blank, error) {
-	b := &blank{child: &child{}, user: firstUser + int(p.serial.Add(1)%users)}
+func (p *Process) spawnCell(i isolation) (*blank, error) {
+	b := &blank{isolation: i, child: &child{}, user: firstUser + int(p.serial.Add(1)%users)}
 	var ends [3]*os.File // of the child: description, status, output
-	var err error
+	in, end, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	b.in, ends[0] = in, end
 	pipe := func(read, write **os.File) {
 		if err == nil {
 			*read, *write, err = os.Pipe()
 		}
 	}
-	pipe(&ends[0], &b.in)
 	pipe(&b.child.status, &ends[1])
 	pipe(&b.out, &ends[2])
 	null, nerr := os.Open(os.DevNull)
 	defer closeAll(append(ends[:], null)...)
+	mode := i.mode
+	if i.network {
+		mode += "+network"
+	}
 	if err = errors.Join(err, nerr); err == nil {
 		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, mode, filepath.Join(p.dir, "root")}, &os.ProcAttr{
-			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: cellAttr(mode),
+			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: cellAttr(i),
 		})
 	}
 	if err != nil {
-		closeAll(b.in, b.child.status, b.out)
+		b.in.Close()
+		closeAll(b.child.status, b.out)
 		return nil, err
 	}
 	return b, nil
+}
+
+// socketPair makes a connected pair: ours, and the child's.
+func socketPair() (*net.UnixConn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "description"), os.NewFile(uintptr(fds[1]), "description")
+	defer ours.Close()
+	c, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return c.(*net.UnixConn), theirs, nil
 }
 
 // closeAll closes what is not nil.
@@ -156,7 +201,6 @@ func (b *blank) fill(c *cell) error {
 	if err != nil {
 		return err
 	}
-	// The description may be larger than the pipe: the child reads while we write.
 	_, err = b.in.Write(doc)
 	return err
 }
@@ -169,29 +213,62 @@ func (b *blank) discard() {
 	b.out.Close()
 }
 
-// startCell turns a blank kept ready, else a new one, into the environment c describes.
-func (p *Process) startCell(mode string, c *cell) (*child, *os.File, error) {
+// startCell turns a blank kept ready, else a new one, into the environment.
+func (e *environment) startCell(g program, task string, at places) (*os.File, error) {
+	p := e.p
+	for {
+		b, kept, err := p.blank()
+		if err != nil {
+			return nil, err
+		}
+		if err = e.fill(b, g, task, at); err == nil {
+			e.child = b.child
+			return b.out, nil
+		}
+		b.discard()
+		if !kept {
+			return nil, err
+		}
+	}
+}
+
+// blank takes a blank kept ready, or makes one.
+func (p *Process) blank() (b *blank, kept bool, err error) {
 	p.mu.Lock()
-	var ready *blank
 	if n := len(p.blanks); n > 0 {
-		ready, p.blanks = p.blanks[n-1], p.blanks[:n-1]
+		b, p.blanks = p.blanks[n-1], p.blanks[:n-1]
 	}
 	p.mu.Unlock()
-	if ready != nil {
-		if ready.fill(c) == nil {
-			return ready.child, ready.out, nil
-		}
-		ready.discard()
+	if b != nil {
+		return b, true, nil
 	}
-	b, err := p.spawnCell(mode)
+	b, err = p.spawnCell(p.probe())
+	return b, false, err
+}
+
+// fill opens the environment's doors and makes the blank become its runtime.
+func (e *environment) fill(b *blank, g program, task string, at places) error {
+	s, err := locate(e.spec.Endpoint)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	ds, err := b.doors(e.p, s)
+	if err != nil {
+		return err
+	}
+	spec := e.spec
+	if b.isolation.network {
+		spec.Endpoint = s.url
+	}
+	at.proxy = ds.proxyURL()
+	c := e.cell(g, task, environ(spec, ds.api.Addr().String(), at))
+	c.Host, c.IP = s.host, s.ip
 	if err := b.fill(c); err != nil {
-		b.discard()
-		return nil, nil, err
+		ds.close()
+		return err
 	}
-	return b.child, b.out, nil
+	e.doors = ds
+	return nil
 }
 
 // blanksReady is how many blanks are kept once a function has run.
@@ -199,9 +276,9 @@ const blanksReady = 2
 
 // prepare makes a blank for the environment after this one, unless there are enough.
 func (p *Process) prepare() {
-	mode := p.probe().mode
+	i := p.probe()
 	p.mu.Lock()
-	enough := mode == modePlain || p.closed || len(p.blanks)+p.preparing >= blanksReady
+	enough := i.mode == modePlain || p.closed || len(p.blanks)+p.preparing >= blanksReady
 	if !enough {
 		p.preparing++
 	}
@@ -210,7 +287,7 @@ func (p *Process) prepare() {
 		return
 	}
 	go func() {
-		b, err := p.spawnCell(mode)
+		b, err := p.spawnCell(i)
 		p.mu.Lock()
 		p.preparing--
 		closed := p.closed
@@ -224,16 +301,19 @@ func (p *Process) prepare() {
 	}()
 }
 
-func cellAttr(mode string) *syscall.SysProcAttr {
+func cellAttr(i isolation) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{
 		Setsid: true, Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 	}
-	if mode == modeUser {
+	if i.network {
+		a.Cloneflags |= syscall.CLONE_NEWNET
+	}
+	if i.mode == modeUser {
 		a.Cloneflags |= syscall.CLONE_NEWUSER
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Geteuid(), Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Getegid(), Size: 1}}
-		a.AmbientCaps = []uintptr{capSysAdmin, capSetpcap}
+		a.AmbientCaps = []uintptr{capSysAdmin, capSetpcap, capNetAdmin}
 	}
 	return a
 }
@@ -263,6 +343,7 @@ func (c *child) reap() (*os.ProcessState, error) {
 
 const (
 	capSetpcap  = 8
+	capNetAdmin = 12
 	capSysAdmin = 21
 
 	prSetPdeathsig   = 1
@@ -277,13 +358,18 @@ const (
 
 // becomeCell makes the process a cell as described on descriptor 3, tells on descriptor 4 what goes wrong,
 // and becomes the runtime.
-func becomeCell(mode, root string) {
+func becomeCell(c *cell) {
 	runtime.LockOSThread()
 	syscall.CloseOnExec(3)
 	syscall.CloseOnExec(4)
 	in, status := os.NewFile(3, "description"), os.NewFile(4, "status")
-	c := &cell{mode: mode, root: root}
-	err := c.buildRoot()
+	var err error
+	if c.network {
+		err = handOut(3)
+	}
+	if err == nil {
+		err = c.buildRoot()
+	}
 	if err == nil {
 		err = c.read(in)
 	}
@@ -383,7 +469,11 @@ func (c *cell) showSystem() error {
 			return err
 		}
 	}
-	for _, f := range systemFiles {
+	files := systemFiles
+	if !c.network {
+		files = append(files, "/etc/hosts")
+	}
+	for _, f := range files {
 		if from, err := filepath.EvalSymlinks(f); err == nil {
 			if err := c.show(from, f); err != nil {
 				return err
@@ -402,6 +492,16 @@ func (c *cell) makeOwn() error {
 	}
 	if err := syscall.Mount("tmp", c.root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m"); err != nil {
 		return fmt.Errorf("/tmp: %w", err)
+	}
+	if c.network {
+		if err := os.WriteFile(c.root+"/etc/hosts", []byte(c.hosts()), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.IP != "" && c.network {
+		if err := ownAddress(c.IP); err != nil {
+			return fmt.Errorf("address %s: %w", c.IP, err)
+		}
 	}
 	passwd := "root:x:0:0:root:/root:/sbin/nologin\nsbx_user:x:" + strconv.Itoa(c.inner()) + ":" + strconv.Itoa(c.inner()) + "::/tmp:/sbin/nologin\n"
 	return os.WriteFile(c.root+"/etc/passwd", []byte(passwd), 0o644)

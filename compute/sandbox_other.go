@@ -12,11 +12,6 @@ import (
 // Main must be called at the very start of main, or of TestMain; on this system it does nothing.
 func Main() {}
 
-// cell describes a sandbox; there is none on this system.
-type cell struct{}
-
-func (e *environment) cell(program, string, []string) *cell { return nil }
-
 // blank is a process ready to become an environment; there are none on this system.
 type blank struct{}
 
@@ -24,12 +19,12 @@ func (b *blank) discard() {}
 
 func (p *Process) prepare() {}
 
-func (p *Process) startCell(string, *cell) (*child, *os.File, error) {
-	return nil, nil, errors.New("compute: no sandbox on " + runtime.GOOS)
+func (e *environment) startCell(program, string, places) (*os.File, error) {
+	return nil, errors.New("compute: no sandbox on " + runtime.GOOS)
 }
 
 func (p *Process) findIsolation() isolation {
-	return isolation{modePlain, "there is no sandbox for " + runtime.GOOS}
+	return isolation{mode: modePlain, reason: "there is no sandbox for " + runtime.GOOS}
 }
 
 func plainAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

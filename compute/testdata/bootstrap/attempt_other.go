@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+func attempt(string, string) (any, error) { return nil, errors.New("only on Linux") }
