@@ -368,7 +368,7 @@ func TestRefusals(t *testing.T) {
 			code, text string
 		}{
 			{rule(events.PutRuleInput{}), "ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified."},
-			{rule(events.PutRuleInput{ScheduleExpression: new("rate(1 day)")}), "NotImplemented", ""},
+			{rule(events.PutRuleInput{ScheduleExpression: new("rate(1 days)")}), "ValidationException", "Parameter ScheduleExpression is not valid."},
 			{rule(events.PutRuleInput{EventPattern: new(`{"source": ["aws.health"], "detail": {}}`)}), "InvalidEventPatternException",
 				"Event pattern is not valid. Reason: Empty objects are not allowed\n at [Source: (String)\"{\"source\": [\"aws.health\"], \"detail\": {}}\"; line: 1, column: 40]"},
 			{rule(events.PutRuleInput{EventPattern: new(`{"a":[1]}`), EventBusName: new("nope")}), "ResourceNotFoundException", "Event bus nope does not exist."},
