@@ -43,7 +43,7 @@ func demo(ctx context.Context, args []string) error {
 	flags.StringVar(&o.data, "data", "", "data directory (default: a new one, removed at the end)")
 	flags.StringVar(&o.listen, "listen", "", "address to serve (default 127.0.0.1:4566, or a free port if that is taken)")
 	flags.IntVar(&o.kills, "kills", 2, "how often to kill the server on the way")
-	flags.Float64Var(&o.rate, "rate", 40, "requests a second")
+	flags.Float64Var(&o.rate, "rate", 25, "requests a second")
 	flags.Parse(args[1:])
 	d, err := newDemo(&o)
 	if err != nil {
@@ -235,7 +235,7 @@ func (d *demonstration) crash(ctx context.Context) error {
 
 // send runs the sender, shows its progress and kills the server at its milestones.
 func (d *demonstration) send(ctx context.Context, state string) (map[string]any, error) {
-	c := d.command(ctx, d.orders, "send", "-json", "-state", state, "-rate", fmt.Sprint(d.rate))
+	c := d.command(ctx, d.orders, "send", "-json", "-state", state, "-rate", fmt.Sprint(d.rate), "-surges", fmt.Sprint(d.kills))
 	c.Stdout = nil
 	pipe, err := c.StdoutPipe()
 	if err != nil {
@@ -269,6 +269,7 @@ func (d *demonstration) follow(ctx context.Context, c *exec.Cmd, pipe io.Reader)
 			continue
 		}
 		d.screen.progress(lines.Bytes(), &p)
+		// A surge of requests begins where the server is to be killed: many are on their way then.
 		if begun < d.kills && p.Sent >= p.Requests*(begun+1)/(d.kills+1) {
 			begun++
 			go func() { crashed <- d.crash(ctx) }()

@@ -26,6 +26,7 @@ type options struct {
 	workers  int
 	count    int
 	skip     int
+	surges   int
 	json     bool
 	patience time.Duration
 }
@@ -37,6 +38,7 @@ func sendFlags(f *flag.FlagSet) *options {
 	f.IntVar(&o.workers, "workers", 8, "requests under way at once")
 	f.IntVar(&o.count, "count", 0, "requests to send: the file over and over, with fresh tokens; 0: the file once")
 	f.IntVar(&o.skip, "skip", 0, "requests to leave out first: those an earlier run sent")
+	f.IntVar(&o.surges, "surges", 0, "how often, evenly spread, to send a surge of requests at once")
 	f.BoolVar(&o.json, "json", false, "print progress and verdict as JSON lines")
 	f.DurationVar(&o.patience, "patience", 90*time.Second, "how long one request, or the last message, may take")
 	return o
@@ -60,7 +62,7 @@ func send(ctx context.Context, c *clients, s *State, o options) error {
 
 	d := &driver{ledger: l, api: s.API, patience: o.patience, done: map[string]chan struct{}{}, http: &http.Client{Timeout: 35 * time.Second,
 		Transport: &http.Transport{DialContext: dialLocalhost, MaxIdleConnsPerHost: o.workers}}}
-	d.sendAll(ctx, requests, o)
+	d.sendAll(ctx, requests, o, show)
 	l.settle(ctx, o.patience)
 	v := l.verdict()
 	v.checkTable(ctx, c, s, l)
@@ -131,7 +133,10 @@ type driver struct {
 	done map[string]chan struct{} // token → closed when its first request is answered
 }
 
-func (d *driver) sendAll(ctx context.Context, requests []*request, o options) {
+// surge is how many requests of a surge are sent at once.
+const surge = 24
+
+func (d *driver) sendAll(ctx context.Context, requests []*request, o options, show *printer) {
 	work := make(chan *request)
 	var workers sync.WaitGroup
 	for range o.workers {
@@ -141,9 +146,15 @@ func (d *driver) sendAll(ctx context.Context, requests []*request, o options) {
 			}
 		})
 	}
-	begin := time.Now()
+	begin, surges := time.Now(), 0
+	calm := 0 // the first request after the last surge
 	for i, r := range requests {
-		if o.rate > 0 {
+		if surges < o.surges && i >= len(requests)*(surges+1)/(o.surges+1) {
+			surges++
+			calm = i + surge
+			show.print(d.ledger.progress())
+		}
+		if o.rate > 0 && i >= calm {
 			wait(ctx, time.Until(begin.Add(time.Duration(float64(i)/o.rate*float64(time.Second)))))
 		}
 		if ctx.Err() != nil {
@@ -237,6 +248,7 @@ func dialLocalhost(ctx context.Context, network, address string) (net.Conn, erro
 type printer struct {
 	json   bool
 	ledger *ledger
+	mu     sync.Mutex // held while lines are written
 }
 
 func (p *printer) run(ctx context.Context) {
@@ -251,6 +263,8 @@ func (p *printer) run(ctx context.Context) {
 }
 
 func (p *printer) print(s Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.json {
 		printJSON(s)
 		return
