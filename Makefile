@@ -1,6 +1,6 @@
 # Every verb of this repository. Bare "make" lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo build check test race gen sim bench conform fuzz
+.PHONY: help demo build check test skipped race gen sim bench conform fuzz
 
 GO ?= go
 SEEDS ?= 300
@@ -26,8 +26,17 @@ check: ## formatting, vet, the house rules and whether the generated code is cur
 test: check ## everything a change must pass; what is skipped says why
 	$(GO) test ./...
 	cd examples/orders && $(GO) vet ./... && $(GO) test ./...
-	cd conform && $(GO) vet ./... && $(GO) test -count=1 ./...
+	cd conform && $(GO) vet ./... && $(GO) test -count=1 -v ./...
+	@$(MAKE) -s skipped
 	@echo "test: all of it passed"
+
+skipped: ## what the tests leave out on this machine, and why
+	@command -v python3 >/dev/null || echo "skipped: functions in Python (no python3)"
+	@command -v node >/dev/null || echo "skipped: functions in Node.js (no node)"
+	@command -v aws >/dev/null || echo "skipped: the order system by the aws command (no aws)"
+	@python3 -c 'import boto3' 2>/dev/null || echo "skipped: the order system by boto3 (not installed)"
+	@[ "$$(id -u)" = 0 ] || echo "skipped: function sandboxes as root (not root); they run in user namespaces where those are allowed"
+	@[ "$$(uname)" = Linux ] || echo "skipped: function sandboxes (not Linux)"
 
 race: ## the tests again under the race detector
 	$(GO) test -race ./...
@@ -49,4 +58,4 @@ conform: ## real clients against the built binary: the Go SDK, and the aws CLI a
 
 fuzz: ## every fuzz target for FUZZTIME=60s
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	  echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+	  echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x || exit 1; done; done
