@@ -331,6 +331,8 @@ var identifiers = []struct {
 }{
 	{"uuid", regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)},
 	{"id", regexp.MustCompile(`\b(A[A-Z]{3}[A-Z0-9]{16,17})\b`)},
+	{"stream", regexp.MustCompile(`\[(?:\$LATEST|[0-9]+)\][0-9a-f]{32}\b`)},
+	{"sequence", regexp.MustCompile(`\b[0-9]{56}\b`)},
 	{"hex", regexp.MustCompile(`\b[0-9a-f]{40,}\b`)},
 	{"token", regexp.MustCompile(`\b[A-Za-z0-9+/_-]{56,}={0,2}`)},
 }
@@ -356,7 +358,7 @@ func (s *script) stable(text string) string {
 func (s *script) named(text string) string {
 	for _, id := range identifiers {
 		text = id.re.ReplaceAllStringFunc(text, func(v string) string {
-			if strings.HasPrefix(v, "arn:") || strings.Trim(v, "0123456789") == "" {
+			if strings.HasPrefix(v, "arn:") || id.kind != "sequence" && strings.Trim(v, "0123456789") == "" {
 				return v
 			}
 			if s.names[v] == "" {

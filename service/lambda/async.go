@@ -74,7 +74,11 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 	e := item.Value
 	c := aws.CallFrom(ctx)
 	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
-	f, config, err := s.loadAsync(ctx, r)
+	f, err := s.choose(ctx, r)
+	var config asyncConfig
+	if err == nil {
+		config, err = s.loadAsync(ctx, r)
+	}
 	if aws.IsCode(err, "ResourceNotFoundException") {
 		return nil
 	}
@@ -95,19 +99,19 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 		return nil
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: config.OnSuccess, Function: e.Function, Source: r.unqualified(), Success: true,
-			Body: asyncRecord(s.world.Now(), r, "Success", item.Attempts+1, e, res)})
+		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true,
+			Body: asyncRecord(s.world.Now(), r, f, "Success", item.Attempts+1, e, res)})
 		return nil
 	})
 }
 
-func (s *Service) loadAsync(ctx context.Context, r reference) (f *function, config asyncConfig, err error) {
+// loadAsync returns the configuration of a function's qualifier, the zero one when it has none.
+func (s *Service) loadAsync(ctx context.Context, r reference) (config asyncConfig, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		config, _ = asyncConfigs.Get(tx, store.K(r.name))
-		f, err = find(tx, r)
-		return err
+		config, _ = asyncConfigs.Get(tx, r.key())
+		return nil
 	})
-	return f, config, err
+	return config, err
 }
 
 func (c *asyncConfig) age() time.Duration {
@@ -138,25 +142,28 @@ func (s *Service) retryEvent(item relay.Item[event], err error) (time.Duration, 
 
 // buryEvent hands an event that failed for good to the dead-letter queue and the failure destination.
 func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err error) error {
+	e, c := item.Value, aws.CallFrom(ctx)
+	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
 	failed, ok := errors.AsType[*unsuccessful](err)
 	if !ok {
-		c := aws.CallFrom(ctx)
-		f, config, lerr := s.loadAsync(ctx, reference{c.Account, c.Region, item.Value.Function, ""})
-		if lerr != nil {
-			return nil
+		f, err := s.load(ctx, r)
+		if err != nil {
+			return nil // it is gone, and its events with it
+		}
+		config, err := s.loadAsync(ctx, r)
+		if err != nil {
+			return err
 		}
 		failed = &unsuccessful{config: config, f: f}
 	}
-	e, c := item.Value, aws.CallFrom(ctx)
-	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
 	condition := "RetriesExhausted"
 	if failed.result.Payload == nil {
 		condition = "EventAgeExceeded"
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		one := sending{Role: failed.f.Role, Function: e.Function, Source: r.unqualified()}
+		one := sending{Role: failed.f.Role, Function: e.Function, Source: r.qualified()}
 		if target := failed.config.OnFailure; target != "" {
-			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, condition, item.Attempts, e, failed.result)
+			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, failed.f, condition, item.Attempts, e, failed.result)
 			s.sendings.Add(tx, e.Function, one)
 		}
 		if target := failed.f.DeadLetter; target != "" {
@@ -205,7 +212,7 @@ func (s *Service) putAsync(ctx context.Context, name, qualifier string, to *lamb
 		if _, err := find(tx, r); err != nil {
 			return err
 		}
-		c, _ = asyncConfigs.Get(tx, store.K(r.name))
+		c, _ = asyncConfigs.Get(tx, r.key())
 		change(&c)
 		c.Modified = now
 		if to != nil && to.OnSuccess != nil {
@@ -214,7 +221,7 @@ func (s *Service) putAsync(ctx context.Context, name, qualifier string, to *lamb
 		if to != nil && to.OnFailure != nil {
 			c.OnFailure = to.OnFailure.GetDestination()
 		}
-		asyncConfigs.Put(tx, store.K(r.name), c)
+		asyncConfigs.Put(tx, r.key(), c)
 		return nil
 	})
 	if err != nil {
@@ -232,7 +239,7 @@ func (c *asyncConfig) describe(r reference) *lambda.FunctionEventInvokeConfig {
 	if c.OnFailure != "" {
 		d.OnFailure.Destination = &c.OnFailure
 	}
-	return &lambda.FunctionEventInvokeConfig{LastModified: &c.Modified, FunctionArn: new(string(r.unqualified()) + ":" + latest),
+	return &lambda.FunctionEventInvokeConfig{LastModified: &c.Modified, FunctionArn: new(string(r.qualified())),
 		MaximumRetryAttempts: c.MaxRetries, MaximumEventAgeInSeconds: c.MaxAge, DestinationConfig: d}
 }
 
@@ -254,9 +261,9 @@ func (s *Service) GetFunctionEventInvokeConfig(ctx context.Context, in *lambda.G
 }
 
 func findAsync(tx *store.Tx, r reference) (asyncConfig, error) {
-	c, ok := asyncConfigs.Get(tx, store.K(r.name))
+	c, ok := asyncConfigs.Get(tx, r.key())
 	if !ok {
-		return c, lambda.ResourceNotFoundException("The function %s doesn't have an EventInvokeConfig", r.arn())
+		return c, lambda.ResourceNotFoundException("The function %s doesn't have an EventInvokeConfig", r.qualified())
 	}
 	return c, nil
 }
@@ -271,11 +278,45 @@ func (s *Service) DeleteFunctionEventInvokeConfig(ctx context.Context, in *lambd
 		if _, err := findAsync(tx, r); err != nil {
 			return err
 		}
-		asyncConfigs.Delete(tx, store.K(r.name))
+		asyncConfigs.Delete(tx, r.key())
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &lambda.DeleteFunctionEventInvokeConfigOutput{}, nil
+}
+
+// ListFunctionEventInvokeConfigs lists the configurations of a function's qualifiers.
+func (s *Service) ListFunctionEventInvokeConfigs(ctx context.Context, in *lambda.ListFunctionEventInvokeConfigsInput) (*lambda.ListFunctionEventInvokeConfigsOutput, error) {
+	r, err := refer(ctx, in.FunctionName, "")
+	if err != nil {
+		return nil, err
+	}
+	after, err := readMarker(in.GetMarker())
+	if err != nil {
+		return nil, err
+	}
+	limit := pageSize(in.GetMaxItems())
+	r.qualifier = ""
+	out := &lambda.ListFunctionEventInvokeConfigsOutput{}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		if _, err := find(tx, r); err != nil {
+			return err
+		}
+		out.FunctionEventInvokeConfigs, out.NextMarker = []lambda.FunctionEventInvokeConfig{}, nil
+		last := ""
+		for key, c := range asyncConfigs.Scan(tx, store.Range{Prefix: store.K(r.name), After: r.after(after)}) {
+			if len(out.FunctionEventInvokeConfigs) == limit {
+				out.NextMarker = new(writeMarker(last))
+				break
+			}
+			if last, err = qualifierOf(key); err != nil {
+				return err
+			}
+			out.FunctionEventInvokeConfigs = append(out.FunctionEventInvokeConfigs, *c.describe(r.at(last)))
+		}
+		return nil
+	})
+	return out, err
 }

@@ -13,6 +13,7 @@ import (
 	"fogbank/aws"
 	"fogbank/compute"
 	"fogbank/relay"
+	"fogbank/source"
 )
 
 // maxLetterMessage is how much of an error a dead letter quotes, in bytes.
@@ -89,7 +90,7 @@ func (s *Service) putEvent(ctx context.Context, x sending) error {
 	}
 	out, err := events.Client{Invoke: s.o.Role}.PutEvents(ctx, &events.PutEventsInput{Entries: []events.PutEventsRequestEntry{{
 		Source: new("lambda"), DetailType: &kind, Detail: new(string(x.Body)), EventBusName: &x.Target,
-		Resources: []string{string(x.Source) + ":" + latest}}}})
+		Resources: []string{string(x.Source)}}}})
 	if err == nil && out.FailedEntryCount != nil && *out.FailedEntryCount > 0 {
 		e := out.Entries[0]
 		err = aws.Errorf(e.GetErrorCode(), 400, "%s", e.GetErrorMessage())
@@ -151,13 +152,13 @@ const stampForm = "2006-01-02T15:04:05.000Z"
 // outcome is what the records of destinations have in common.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 type outcome struct {
-	Version   string          `json:"version"`
-	Timestamp string          `json:"timestamp"`
-	Request   requestContext  `json:"requestContext"`
-	Event     json.RawMessage `json:"requestPayload,omitempty"`
-	Response  *responseOf     `json:"responseContext,omitempty"`
-	Answer    json.RawMessage `json:"responsePayload,omitempty"`
-	Stream    *batchInfo      `json:"DDBStreamBatchInfo,omitempty"`
+	Version   string            `json:"version"`
+	Timestamp string            `json:"timestamp"`
+	Request   requestContext    `json:"requestContext"`
+	Event     json.RawMessage   `json:"requestPayload,omitempty"`
+	Response  *responseOf       `json:"responseContext,omitempty"`
+	Answer    json.RawMessage   `json:"responsePayload,omitempty"`
+	Stream    *source.BatchInfo `json:"DDBStreamBatchInfo,omitempty"`
 }
 
 type requestContext struct {
@@ -173,23 +174,12 @@ type responseOf struct {
 	FunctionError   string `json:"functionError,omitempty"`
 }
 
-// batchInfo says which records of a stream were given up.
-type batchInfo struct {
-	ShardID   string `json:"shardId"`
-	Start     string `json:"startSequenceNumber"`
-	End       string `json:"endSequenceNumber"`
-	FirstAt   string `json:"approximateArrivalOfFirstRecord"`
-	LastAt    string `json:"approximateArrivalOfLastRecord"`
-	BatchSize int    `json:"batchSize"`
-	StreamARN string `json:"streamArn"`
-}
-
 // responseTo is the response part of a record; nil when the function was not reached.
-func responseTo(res compute.Result) *responseOf {
+func responseTo(res compute.Result, version string) *responseOf {
 	if res.Payload == nil {
 		return nil
 	}
-	o := &responseOf{StatusCode: 200, ExecutedVersion: latest}
+	o := &responseOf{StatusCode: 200, ExecutedVersion: version}
 	if res.Failed {
 		o.FunctionError = "Unhandled"
 	}
@@ -197,9 +187,9 @@ func responseTo(res compute.Result) *responseOf {
 }
 
 // asyncRecord is what a destination of asynchronous invocation receives.
-func asyncRecord(now time.Time, r reference, condition string, count int, e event, res compute.Result) []byte {
-	return mustJSON(outcome{Version: "1.0", Timestamp: now.Format(stampForm), Event: e.Payload, Response: responseTo(res), Answer: validJSON(res.Payload),
-		Request: requestContext{e.RequestID, string(r.unqualified()) + ":" + latest, condition, count}})
+func asyncRecord(now time.Time, r reference, f *function, condition string, count int, e event, res compute.Result) []byte {
+	return mustJSON(outcome{Version: "1.0", Timestamp: now.Format(stampForm), Event: e.Payload, Response: responseTo(res, f.version()), Answer: validJSON(res.Payload),
+		Request: requestContext{e.RequestID, string(r.qualified()), condition, count}})
 }
 
 // validJSON is b if it is JSON; a function may answer anything.

@@ -55,11 +55,9 @@ func (r *runner) giveUp(ctx context.Context, shard string, records []source.Reco
 	failure, _ := errors.AsType[*unsuccessful](cause) // Counts saw to it
 	ref := r.m.reference(r.account, r.region)
 	ctx = r.tenant(ctx)
-	first, last := &records[0], &records[len(records)-1]
-	body := mustJSON(outcome{Version: "1.0", Timestamp: r.s.world.Now().Format(stampForm), Response: responseTo(failure.result),
-		Request: requestContext{r.s.world.UUID(), string(ref.unqualified()), condition, count},
-		Stream: &batchInfo{ShardID: shard, Start: first.Sequence, End: last.Sequence, FirstAt: first.At.Format(stampForm),
-			LastAt: last.At.Format(stampForm), BatchSize: len(records), StreamARN: r.m.Source}})
+	body := mustJSON(outcome{Version: "1.0", Timestamp: r.s.world.Now().Format(stampForm), Response: responseTo(failure.result, r.version(failure)),
+		Request: requestContext{r.s.world.UUID(), string(ref.arn()), condition, count},
+		Stream:  source.Batch(r.m.Source, shard, records)})
 	return r.s.db.Update(ctx, func(tx *store.Tx) error {
 		f, err := find(tx, ref)
 		if err != nil {
@@ -68,6 +66,14 @@ func (r *runner) giveUp(ctx context.Context, shard string, records []source.Reco
 		r.s.sendings.Add(tx, f.Name, sending{Role: f.Role, Target: r.m.OnFailure, Function: f.Name, Source: ref.unqualified(), Body: body})
 		return nil
 	})
+}
+
+// version is the version that failed.
+func (r *runner) version(failure *unsuccessful) string {
+	if failure.f == nil {
+		return latest
+	}
+	return failure.f.version()
 }
 
 // eventOf is the event of a batch.

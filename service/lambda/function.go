@@ -3,8 +3,8 @@ package lambda
 import (
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -40,6 +40,7 @@ type function struct {
 	Environment string
 	Tags        map[string]string
 	Reserved    *int32 // concurrency
+	Version     string `json:",omitempty"` // "" for $LATEST
 }
 
 var (
@@ -62,10 +63,27 @@ const (
 
 // find returns the function a request means; nobody may change it.
 func find(tx *store.Tx, r reference) (*function, error) {
-	if r.qualifier != "" && r.qualifier != latest {
-		return nil, r.missing()
+	return r.draw(tx, 1)
+}
+
+// draw is find for an invocation: an alias with two versions chooses by draw, which is in [0, 1].
+func (r reference) draw(tx *store.Tx, draw float64) (f *function, err error) {
+	named, ok := r, true
+	if r.alias() {
+		var a *alias
+		if a, ok, err = decodedAliases.Get(tx, r.key()); err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, r.missing()
+		}
+		named.qualifier = a.choose(draw)
 	}
-	f, ok, err := decoded.Get(tx, store.K(r.name))
+	if n, number := versionNumber(named.qualifier); number {
+		f, ok, err = decodedVersions.Get(tx, versionKey(r.name, n))
+	} else {
+		f, ok, err = decoded.Get(tx, store.K(r.name))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +91,19 @@ func find(tx *store.Tx, r reference) (*function, error) {
 		return nil, r.missing()
 	}
 	return f, nil
+}
+
+// choose returns the version that runs an invocation.
+func (s *Service) choose(ctx context.Context, r reference) (f *function, err error) {
+	draw := 1.0
+	if r.alias() {
+		draw = float64(s.world.Uint64()>>11) / (1 << 53)
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		f, err = r.draw(tx, draw)
+		return err
+	})
+	return f, err
 }
 
 // load is find in a transaction of its own.
@@ -109,17 +140,21 @@ func (s *Service) CreateFunction(ctx context.Context, in *lambda.CreateFunctionI
 		return nil, err
 	}
 	f.touch(s)
+	revision, shown := s.world.UUID(), f
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		if functions.Has(tx, store.K(r.name)) {
 			return lambda.ResourceConflictException("Function already exist: %s", r.name)
 		}
 		f.save(tx)
+		if in.GetPublish() {
+			shown = f.publish(tx, nil, revision)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return f.describe(r), nil
+	return shown.describe(r), nil
 }
 
 // draft checks a request to create a function and returns it without its code.
@@ -157,8 +192,6 @@ func refuseUnwritten(in *lambda.CreateFunctionInput) error {
 		return unwritten("functions from container images")
 	case in.Code.S3Bucket != nil || in.Code.S3Key != nil:
 		return unwritten("code from S3; pass the zip file itself as Code.ZipFile")
-	case in.GetPublish():
-		return unwritten("versions other than $LATEST (Publish)")
 	case in.CodeSigningConfigArn != nil:
 		return unwritten("code signing")
 	case len(in.FileSystemConfigs) > 0:
@@ -222,25 +255,30 @@ func (f *function) touch(s *Service) {
 
 // save stores f and that it uses its package.
 func (f *function) save(tx *store.Tx) {
-	functions.Put(tx, store.K(f.Name), *f)
-	packages.Put(tx, packageKey(tx, f), struct{}{})
+	if n, ok := versionNumber(f.Version); ok {
+		versions.Put(tx, versionKey(f.Name, n), *f)
+	} else {
+		functions.Put(tx, store.K(f.Name), *f)
+	}
+	packages.Put(tx, packageKey(tx, f.Package, f.holder()), struct{}{})
 }
 
-func packageKey(tx *store.Tx, f *function) store.Key {
-	return store.K(f.Package, tx.Account(), tx.Region(), f.Name)
+// release notes that f does not use its package any more.
+func (f *function) release(tx *store.Tx) {
+	packages.Delete(tx, packageKey(tx, f.Package, f.holder()))
+}
+
+func packageKey(tx *store.Tx, name, holder string) store.Key {
+	return store.K(name, tx.Account(), tx.Region(), holder)
 }
 
 // describe is f as the API shows it.
 func (f *function) describe(r reference) *lambda.FunctionConfiguration {
-	sum, err := hex.DecodeString(f.Package)
-	if err != nil {
-		panic("lambda: a package's name is its SHA-256 in hexadecimal, not " + f.Package)
-	}
 	c := &lambda.FunctionConfiguration{
 		FunctionName: &f.Name, FunctionArn: new(string(r.arn())), Runtime: &f.Runtime, Role: &f.Role, Handler: &f.Handler,
 		CodeSize: &f.PackageBytes, Description: &f.Description, Timeout: &f.Timeout, MemorySize: &f.MemoryMB,
-		LastModified: new(f.Modified.Format(modifiedForm)), CodeSha256: new(base64.StdEncoding.EncodeToString(sum)),
-		Version: new(latest), TracingConfig: &lambda.TracingConfigResponse{Mode: &f.Tracing}, RevisionId: &f.Revision,
+		LastModified: new(f.Modified.Format(modifiedForm)), CodeSha256: new(f.sum()),
+		Version: new(f.version()), TracingConfig: &lambda.TracingConfigResponse{Mode: &f.Tracing}, RevisionId: &f.Revision,
 		State: new(lambda.StateActive), LastUpdateStatus: new(lambda.LastUpdateStatusSuccessful),
 		PackageType: new(lambda.PackageTypeZip), Architectures: f.Architectures,
 		EphemeralStorage: &lambda.EphemeralStorage{Size: f.TmpMB},
@@ -294,42 +332,78 @@ func (s *Service) GetFunction(ctx context.Context, in *lambda.GetFunctionInput) 
 	return out, nil
 }
 
-// ListFunctions lists the functions of the account and region by name.
+// ListFunctions lists the functions of the account and region by name; with FunctionVersion ALL each is followed
+// by its versions.
 func (s *Service) ListFunctions(ctx context.Context, in *lambda.ListFunctionsInput) (*lambda.ListFunctionsOutput, error) {
-	limit := int(in.GetMaxItems())
-	if limit == 0 || limit > 50 {
-		limit = 50
-	}
-	after, err := readMarker(in.GetMarker())
+	limit := pageSize(in.GetMaxItems())
+	name, version, err := readPlace(in.GetMarker())
 	if err != nil {
 		return nil, err
 	}
-	c := aws.CallFrom(ctx)
-	out := &lambda.ListFunctionsOutput{Functions: []lambda.FunctionConfiguration{}}
+	all := in.GetFunctionVersion() == lambda.FunctionVersionAll
+	out := &lambda.ListFunctionsOutput{}
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		for _, f := range functions.Scan(tx, store.Range{After: after, Limit: limit + 1}) {
-			if len(out.Functions) == limit {
-				out.NextMarker = new(writeMarker(*out.Functions[limit-1].FunctionName))
-				break
+		out.Functions, out.NextMarker = []lambda.FunctionConfiguration{}, nil
+		var last *function
+		for f := range listed(tx, name, all) {
+			if f.Name == name && (!all || f.Version == "" || !f.after(version)) {
+				continue
 			}
-			out.Functions = append(out.Functions, *f.describe(reference{account: c.Account, region: c.Region, name: f.Name}))
+			if len(out.Functions) == limit {
+				out.NextMarker = new(writeMarker(last.holder()))
+				return nil
+			}
+			r := here(ctx)
+			r.name, r.qualifier = f.Name, f.Version
+			if all {
+				r.qualifier = f.version()
+			}
+			out.Functions = append(out.Functions, *f.describe(r))
+			last = f
 		}
 		return nil
 	})
 	return out, err
 }
 
-// ListVersionsByFunction lists $LATEST, the only version there is.
-func (s *Service) ListVersionsByFunction(ctx context.Context, in *lambda.ListVersionsByFunctionInput) (*lambda.ListVersionsByFunctionOutput, error) {
-	r, err := refer(ctx, in.FunctionName, latest)
-	if err != nil {
-		return nil, err
+// listed yields the functions from a name on, with all their versions when asked to.
+func listed(tx *store.Tx, from string, all bool) iter.Seq[*function] {
+	scan := store.Range{}
+	if from != "" {
+		scan.From = store.K(from)
 	}
-	f, err := s.load(ctx, r)
-	if err != nil {
-		return nil, err
+	return func(yield func(*function) bool) {
+		for _, f := range functions.Scan(tx, scan) {
+			if !yield(&f) {
+				return
+			}
+			if !all {
+				continue
+			}
+			for _, v := range versionsOf(tx, f.Name) {
+				if !yield(&v) {
+					return
+				}
+			}
+		}
 	}
-	return &lambda.ListVersionsByFunctionOutput{Versions: []lambda.FunctionConfiguration{*f.describe(r)}}, nil
+}
+
+// readPlace reads a marker made of a function's name, and a version's number if it has one.
+func readPlace(marker string) (name string, version uint64, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(marker)
+	if err != nil {
+		return "", 0, lambda.InvalidParameterValueException("Invalid marker")
+	}
+	name, number, _ := strings.Cut(string(b), ":")
+	version, _ = versionNumber(number)
+	return name, version, nil
+}
+
+// after reports whether f is a later version than n.
+func (f *function) after(n uint64) bool {
+	own, _ := versionNumber(f.Version)
+	return own > n
 }
 
 // writeMarker and readMarker turn the last name of a page into an opaque text and back into a key.
@@ -346,7 +420,7 @@ func readMarker(marker string) (store.Key, error) {
 	return store.K(string(b)), nil
 }
 
-// DeleteFunction removes a function, its policy and its asynchronous configuration.
+// DeleteFunction removes a function with its versions, aliases, policies and configurations, or one version.
 func (s *Service) DeleteFunction(ctx context.Context, in *lambda.DeleteFunctionInput) (*lambda.DeleteFunctionOutput, error) {
 	r, err := refer(ctx, in.FunctionName, in.GetQualifier())
 	if err != nil {
@@ -355,26 +429,52 @@ func (s *Service) DeleteFunction(ctx context.Context, in *lambda.DeleteFunctionI
 	if r.qualifier == latest {
 		return nil, lambda.InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
 	}
+	if r.alias() {
+		return nil, lambda.InvalidParameterValueException("Deletion of aliases is not supported by DeleteFunction. Please use DeleteAlias.")
+	}
+	var dropped []string
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		dropped = dropped[:0]
 		f, err := find(tx, r)
 		if err != nil {
 			return err
 		}
+		if n, ok := versionNumber(r.qualifier); ok {
+			dropped = append(dropped, r.poolVersion(f))
+			return r.deleteVersion(tx, n)
+		}
+		for v := range f.all(tx) {
+			v.release(tx)
+			dropped = append(dropped, r.poolVersion(v))
+		}
 		functions.Delete(tx, store.K(r.name))
-		policies.Delete(tx, store.K(r.name))
-		asyncConfigs.Delete(tx, store.K(r.name))
-		packages.Delete(tx, packageKey(tx, f))
+		deleteAll(tx, versions, r.name)
+		deleteAll(tx, aliases, r.name)
+		deleteAll(tx, policies, r.name)
+		deleteAll(tx, asyncConfigs, r.name)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.o.Pool.Drop(r.poolName())
+	for _, name := range dropped {
+		s.o.Pool.Drop(name)
+	}
 	return &lambda.DeleteFunctionOutput{}, nil
+}
+
+// deleteAll removes the rows of a function from a table: its own and those of its qualifiers.
+func deleteAll[V any](tx *store.Tx, table *store.Table[V], name string) {
+	for key := range table.Keys(tx, store.Range{Prefix: store.K(name)}) {
+		table.Delete(tx, key)
+	}
 }
 
 // change runs a change of a function in a transaction, on a copy, and stores it.
 func (s *Service) change(ctx context.Context, r reference, revision *string, f func(*store.Tx, *function) error) (*function, error) {
+	if r.qualifier != "" && r.qualifier != latest {
+		return nil, lambda.InvalidParameterValueException("A version or alias (%s) cannot be changed. Please specify the function without a qualifier.", r.qualifier)
+	}
 	var changed function
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		have, err := find(tx, r)
@@ -382,7 +482,7 @@ func (s *Service) change(ctx context.Context, r reference, revision *string, f f
 			return err
 		}
 		if revision != nil && *revision != have.Revision {
-			return lambda.PreconditionFailedException("The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to retrieve the latest RevisionId")
+			return staleRevision()
 		}
 		changed = *have
 		changed.Tags, changed.Variables = maps.Clone(have.Tags), maps.Clone(have.Variables)
@@ -390,9 +490,7 @@ func (s *Service) change(ctx context.Context, r reference, revision *string, f f
 		if err := f(tx, &changed); err != nil {
 			return err
 		}
-		if changed.Package != have.Package {
-			packages.Delete(tx, packageKey(tx, have))
-		}
+		have.release(tx)
 		changed.save(tx)
 		return nil
 	})
@@ -406,8 +504,6 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 		return nil, unwritten("functions from container images")
 	case in.S3Bucket != nil || in.S3Key != nil:
 		return nil, unwritten("code from S3; pass the zip file itself as ZipFile")
-	case in.GetPublish():
-		return nil, unwritten("versions other than $LATEST (Publish)")
 	}
 	r, err := refer(ctx, in.FunctionName, "")
 	if err != nil {
@@ -421,7 +517,10 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 		return nil, err
 	}
 	stamp.touch(s)
+	revision := s.world.UUID()
+	var shown *function
 	f, err := s.change(ctx, r, in.RevisionId, func(tx *store.Tx, f *function) error {
+		shown = nil
 		f.Package, f.PackageBytes = code.Package, code.PackageBytes
 		f.Modified, f.Revision, f.Environment = stamp.Modified, stamp.Revision, stamp.Environment
 		if len(in.Architectures) > 0 {
@@ -430,12 +529,18 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 		if in.GetDryRun() {
 			return errDry
 		}
+		if in.GetPublish() {
+			shown = f.publish(tx, nil, revision)
+		}
 		return nil
 	})
 	if err != nil && err != errDry {
 		return nil, err
 	}
 	s.o.Pool.Drop(r.poolName())
+	if shown != nil {
+		return shown.describe(r.at(shown.Version)), nil
+	}
 	return f.describe(r), nil
 }
 

@@ -32,7 +32,7 @@ func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.I
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.load(ctx, r)
+	f, err := s.choose(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.I
 	if err != nil {
 		return nil, clientError(err)
 	}
-	out := &lambda.InvokeOutput{StatusCode: new(int32(200)), Payload: res.Payload, ExecutedVersion: new(latest)}
+	out := &lambda.InvokeOutput{StatusCode: new(int32(200)), Payload: res.Payload, ExecutedVersion: new(f.version())}
 	if res.Failed {
 		out.FunctionError = new("Unhandled")
 	}
@@ -93,20 +93,36 @@ func (s *Service) run(ctx context.Context, r reference, f *function, inv compute
 	if inv.Trace == "" {
 		inv.Trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", s.world.Now().Unix(), s.world.Hex(12), s.world.Hex(8))
 	}
-	limit := -1
-	if f.Reserved != nil {
-		limit = int(*f.Reserved)
+	limit, err := s.limit(ctx, r, f)
+	if err != nil {
+		return compute.Result{}, err
 	}
 	return s.o.Pool.Invoke(context.WithoutCancel(ctx), &compute.Job{
-		Function: r.poolName(), Revision: f.Environment, Limit: limit, Invocation: inv,
+		Function: r.poolVersion(f), Group: r.poolName(), Revision: f.Environment, Limit: limit, Invocation: inv,
 		Spec: func(ctx context.Context) (compute.Spec, error) { return s.spec(ctx, r, f) },
 	})
 }
 
+// limit is how many invocations of the function may run at once, -1 when nothing is reserved for it.
+func (s *Service) limit(ctx context.Context, r reference, f *function) (int, error) {
+	if f.Version != "" { // what is reserved is reserved for all versions together
+		var err error
+		if f, err = s.load(ctx, r.at("")); err != nil {
+			return 0, err
+		}
+	}
+	if f.Reserved == nil {
+		return -1, nil
+	}
+	return int(*f.Reserved), nil
+}
+
 // clientError is what the caller of a synchronous invocation learns of a failure that is not the function's.
 func clientError(err error) error {
-	if _, ok := errors.AsType[compute.Throttled](err); ok {
-		return lambda.TooManyRequestsException("Rate Exceeded.")
+	if t, ok := errors.AsType[compute.Throttled](err); ok {
+		e := lambda.TooManyRequestsException("Rate Exceeded.")
+		e.Detail = &lambda.TooManyRequestsExceptionDetail{Type: new("User"), Reason: &t.Reason}
+		return e
 	}
 	return err
 }
@@ -132,10 +148,10 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 	to := &stream{
 		call:  aws.Call{Principal: as.Principal, Account: r.account, Region: r.region},
 		group: f.logGroup(),
-		name:  s.world.Now().Format("2006/01/02") + "/[" + latest + "]" + s.world.Hex(16),
+		name:  s.world.Now().Format("2006/01/02") + "/[" + f.version() + "]" + s.world.Hex(16),
 	}
 	return compute.Spec{
-		Function: r.unqualified(), Name: f.Name, Version: latest, Runtime: f.Runtime, Handler: f.Handler,
+		Function: r.unqualified(), Name: f.Name, Version: f.version(), Runtime: f.Runtime, Handler: f.Handler,
 		Code: f.Package, MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
 		Variables: f.Variables, Region: r.region, Endpoint: s.o.Endpoint,
 		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,

@@ -10,6 +10,7 @@ import (
 	"fogbank/api/sqs"
 	"fogbank/aws"
 	"fogbank/pattern"
+	"fogbank/relay"
 	"fogbank/store"
 )
 
@@ -422,6 +423,7 @@ func (s *Service) DeleteEventSourceMapping(ctx context.Context, in *lambda.Delet
 		}
 		mappings.Delete(tx, store.K(in.UUID))
 		results.Delete(tx, store.K(in.UUID))
+		relay.ForgetTails(tx, in.UUID)
 		known.Delete(tx, store.K(tx.Account(), tx.Region(), in.UUID))
 		tx.Wake(mappingsTopic)
 		out = m.describe(here(ctx), stateDeleting, result)

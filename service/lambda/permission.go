@@ -65,6 +65,9 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 	if err != nil {
 		return nil, err
 	}
+	if r.qualifier == latest {
+		return nil, lambda.InvalidParameterValueException("We currently do not support adding policies for $LATEST.")
+	}
 	st := newStatement(r, in)
 	trial := permissions{Statements: []statement{st}}
 	if doc, err := policy.Parse(trial.document()); err != nil || doc.Check(policy.ResourcePolicy) != nil {
@@ -75,7 +78,7 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 		if _, err := find(tx, r); err != nil {
 			return err
 		}
-		p, _ := policies.Get(tx, store.K(r.name))
+		p, _ := policies.Get(tx, r.key())
 		if in.RevisionId != nil && *in.RevisionId != p.Revision {
 			return wrongRevision()
 		}
@@ -86,7 +89,7 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 		if n := len(p.document()); n > maxPolicy {
 			return lambda.PolicyLengthExceededException("The final policy size (%d) is bigger than the limit (%d).", n, maxPolicy)
 		}
-		policies.Put(tx, store.K(r.name), p)
+		policies.Put(tx, r.key(), p)
 		return nil
 	})
 	if err != nil {
@@ -152,7 +155,7 @@ func (s *Service) RemovePermission(ctx context.Context, in *lambda.RemovePermiss
 		if _, err := find(tx, r); err != nil {
 			return err
 		}
-		p, ok := policies.Get(tx, store.K(r.name))
+		p, ok := policies.Get(tx, r.key())
 		if !ok {
 			return lambda.ResourceNotFoundException("No policy is associated with the given resource.")
 		}
@@ -165,10 +168,10 @@ func (s *Service) RemovePermission(ctx context.Context, in *lambda.RemovePermiss
 		}
 		p.Statements, p.Revision = slices.Delete(p.Statements, i, i+1), revision
 		if len(p.Statements) == 0 {
-			policies.Delete(tx, store.K(r.name))
+			policies.Delete(tx, r.key())
 			return nil
 		}
-		policies.Put(tx, store.K(r.name), p)
+		policies.Put(tx, r.key(), p)
 		return nil
 	})
 	if err != nil {
@@ -188,7 +191,7 @@ func (s *Service) GetPolicy(ctx context.Context, in *lambda.GetPolicyInput) (*la
 		if _, err := find(tx, r); err != nil {
 			return err
 		}
-		p, ok := policies.Get(tx, store.K(r.name))
+		p, ok := policies.Get(tx, r.key())
 		if !ok {
 			return lambda.ResourceNotFoundException("The resource you requested does not exist.")
 		}

@@ -34,7 +34,7 @@ func TestAsyncRecord(t *testing.T) {
 			`"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST","condition":"EventAgeExceeded","approximateInvokeCount":2},` +
 			`"requestPayload":{"a":1}}`},
 	} {
-		if got := string(asyncRecord(moment, r, test.condition, test.count, e, test.res)); got != test.want {
+		if got := string(asyncRecord(moment, r, &function{}, test.condition, test.count, e, test.res)); got != test.want {
 			t.Errorf("%s:\n got %s\nwant %s", test.condition, got, test.want)
 		}
 	}

@@ -6,9 +6,10 @@ import (
 
 	"fogbank/api/lambda"
 	"fogbank/aws"
+	"fogbank/store"
 )
 
-// latest is the only version a function has here.
+// latest is the version that changes.
 const latest = "$LATEST"
 
 // reference is a function as a request names it.
@@ -66,6 +67,34 @@ func (r reference) arn() aws.ARN {
 	return r.unqualified() + aws.ARN(":"+r.qualifier)
 }
 
+// at is another version or alias of the function; "" for none.
+func (r reference) at(qualifier string) reference {
+	r.qualifier = qualifier
+	return r
+}
+
+// qualified is arn with $LATEST when no qualifier was given.
+func (r reference) qualified() aws.ARN {
+	if r.qualifier == "" {
+		r.qualifier = latest
+	}
+	return r.arn()
+}
+
+// key is what settings that every qualifier has of its own are stored under.
+func (r reference) key() store.Key {
+	if r.qualifier == "" || r.qualifier == latest {
+		return store.K(r.name)
+	}
+	return store.K(r.name, r.qualifier)
+}
+
+// alias reports whether the qualifier is an alias's name.
+func (r reference) alias() bool {
+	_, number := versionNumber(r.qualifier)
+	return r.qualifier != "" && r.qualifier != latest && !number
+}
+
 // missing is the error of a function that is not there.
 func (r reference) missing() error {
 	return lambda.ResourceNotFoundException("Function not found: %s", r.arn())
@@ -74,6 +103,35 @@ func (r reference) missing() error {
 // poolName is what the pool knows the function by.
 func (r reference) poolName() string { return r.account + "/" + r.region + "/" + r.name }
 
+// poolVersion is what the pool knows a version of it by.
+func (r reference) poolVersion(f *function) string {
+	if f.Version == "" {
+		return r.poolName()
+	}
+	return r.poolName() + ":" + f.Version
+}
+
 func mappingARN(account, region, uuid string) aws.ARN {
 	return aws.MakeARN("lambda", region, account, "event-source-mapping:"+uuid)
+}
+
+// after is the place in a table of qualifiers' settings where a list goes on: marker is "", or of a qualifier.
+func (r reference) after(marker store.Key) store.Key {
+	switch marker {
+	case "":
+		return ""
+	case store.K(latest):
+		return store.K(r.name)
+	}
+	return store.K(r.name) + marker
+}
+
+// qualifierOf reads a key that reference.key made.
+func qualifierOf(key store.Key) (string, error) {
+	var name, qualifier string
+	if key.Parse(&name) == nil {
+		return latest, nil
+	}
+	err := key.Parse(&name, &qualifier)
+	return qualifier, err
 }

@@ -70,6 +70,7 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 	}
 	s := &Service{db: db, world: w, o: o, sts: sts.Client{Invoke: o.Service}, journal: newJournal(w, o.Role)}
 	s.events, s.sendings = s.newEvents(), s.newSendings()
+	db.OnClear(s.cleared)
 	return s
 }
 
@@ -84,6 +85,29 @@ func (s *Service) Start() error {
 	s.sendings.Start(s.db, s.world, s.o.Log)
 	s.world.Go(s.superviseMappings)
 	return nil
+}
+
+// cleared removes what is stored about an account outside of it, and stops its mappings.
+func (s *Service) cleared(ctx context.Context, account string) error {
+	if account == "" {
+		return nil // all of it is gone
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		for key := range known.Keys(tx, store.Range{Prefix: store.K(account)}) {
+			known.Delete(tx, key)
+		}
+		for key := range packages.Keys(tx, store.Range{}) {
+			var name, owner, region, holder string
+			if err := key.Parse(&name, &owner, &region, &holder); err != nil {
+				return err
+			}
+			if owner == account {
+				packages.Delete(tx, key)
+			}
+		}
+		tx.Wake(mappingsTopic)
+		return nil
+	})
 }
 
 // sweep removes packages that a crash or a deletion left without a function.
@@ -176,9 +200,10 @@ func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (doc *po
 	if !ok {
 		return nil, nil
 	}
-	name, _, _ = strings.Cut(name, ":")
+	var r reference
+	r.name, r.qualifier, _ = strings.Cut(name, ":")
 	err = s.db.Glance(ctx, func(tx *store.Tx) error {
-		doc, _, err = compiledPolicies.Get(tx, store.K(name))
+		doc, _, err = compiledPolicies.Get(tx, r.key())
 		return err
 	})
 	return doc, err

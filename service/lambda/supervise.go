@@ -7,6 +7,7 @@ import (
 
 	"fogbank/aws"
 	"fogbank/compute"
+	"fogbank/relay"
 	"fogbank/source"
 	"fogbank/store"
 )
@@ -38,6 +39,9 @@ func (s *Service) superviseMappings(ctx context.Context) {
 			if w := wanted[key]; w == nil || w.m.Revision != r.m.Revision {
 				r.stop()
 			}
+			if wanted[key] == nil {
+				r.forget()
+			}
 		}
 		for key, w := range wanted {
 			if r := running[key]; r == nil {
@@ -51,6 +55,21 @@ func (s *Service) superviseMappings(ctx context.Context) {
 		running = wanted
 		s.world.Wait(ctx, changed, 1000*time.Hour)
 	}
+}
+
+// forget removes, once the runner has stopped, the positions it may have stored after its mapping was deleted.
+func (r *runner) forget() {
+	r.s.world.Go(func(ctx context.Context) {
+		<-r.done
+		ctx = r.tenant(context.WithoutCancel(ctx))
+		// A failure leaves a few rows behind that nothing reads.
+		r.s.db.Update(ctx, func(tx *store.Tx) error {
+			if !mappings.Has(tx, store.K(r.m.UUID)) {
+				relay.ForgetTails(tx, r.m.UUID)
+			}
+			return nil
+		})
+	})
 }
 
 // enabledMappings reads the mappings of all tenants that are to run.
@@ -121,7 +140,7 @@ func (r *runner) tenant(ctx context.Context) context.Context {
 func (r *runner) invoke(ctx context.Context, payload []byte) (compute.Result, error) {
 	ctx = r.tenant(ctx)
 	ref := r.m.reference(r.account, r.region)
-	f, err := r.s.load(ctx, ref)
+	f, err := r.s.choose(ctx, ref)
 	if err != nil {
 		return compute.Result{}, err
 	}
