@@ -15,7 +15,8 @@ type Parts struct {
 	Partition, Service, Region, Account, Resource string
 }
 
-// Parse splits an ARN; ok is false when it does not have six fields beginning with "arn".
+// Parse splits an ARN; ok is false when it does not have six fields beginning with "arn", or holds a zero
+// byte, which divides the parts of stored keys.
 func (a ARN) Parse() (p Parts, ok bool) {
 	// Every request parses several; cutting leaves nothing for the collector.
 	rest, ok := strings.CutPrefix(string(a), "arn:")
@@ -25,7 +26,7 @@ func (a ARN) Parse() (p Parts, ok bool) {
 		ok = ok && more
 	}
 	p.Resource = rest
-	if !ok || p.Partition == "" || p.Service == "" || rest == "" {
+	if !ok || p.Partition == "" || p.Service == "" || rest == "" || strings.IndexByte(string(a), 0) >= 0 {
 		return Parts{}, false
 	}
 	return p, true

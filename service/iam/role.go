@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -64,7 +65,11 @@ func principalsExist(tx *store.Tx, d *policy.Document) error {
 			continue
 		}
 		k, _, _ := strings.Cut(parts.Resource, "/")
-		e, err := find(tx.In(parts.Account, ""), kind(k), aws.ARN(p).Name())
+		var e entity
+		err := errors.New("no such account")
+		if isAccount(parts.Account) {
+			e, err = find(tx.In(parts.Account, ""), kind(k), aws.ARN(p).Name())
+		}
 		if err != nil || string(e.arn()) != p || e.Kind == groupKind {
 			return iam.MalformedPolicyDocumentException(`Invalid principal in policy: "AWS":"%s"`, p)
 		}

@@ -199,6 +199,9 @@ func (s *Service) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput) (*s
 	if owner := in.GetQueueOwnerAWSAccountId(); owner != "" {
 		account = owner
 	}
+	if len(account) != 12 || strings.Trim(account, "0123456789") != "" {
+		return nil, noQueue()
+	}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		_, err := named(tx.In(account, call.Region), in.QueueName)
 		return err
