@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,7 +149,7 @@ func TestUnprivileged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(filepath.Join(dir, "compute.test"), "-test.v", "-test.run", "^Test(Invoke|Isolation|Network|Concurrency|Escapes|Freeze|Bounds|Memory)$")
+	c := exec.Command(filepath.Join(dir, "compute.test"), "-test.v", "-test.run", "^Test(Invoke|Isolation|Network|Concurrency|Escapes|Freeze|Bounds|Memory|Rename)$")
 	c.Dir, c.Env = dir, []string{"TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "FOGBANK_TEST_BOOTSTRAP=" + filepath.Join(dir, "bootstrap.zip")}
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := c.CombinedOutput()
@@ -159,5 +160,109 @@ func TestUnprivileged(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// refusedCalls are the attempts of the test program that are system calls, and what they are answered in the sandbox.
+// Those marked alone are made without the sandbox too, to show that it is the sandbox which refuses them; the
+// others would harm the host.
+var refusedCalls = []struct {
+	name, want string
+	alone      bool
+}{
+	{"mount", "not permitted", false}, {"bind mount", "not permitted", false}, {"remount", "not permitted", false},
+	{"umount", "not permitted", false}, {"fsopen", "not permitted", true}, {"open_tree", "not permitted", true},
+	{"pivot_root", "not permitted", false}, {"chroot", "not permitted", false}, {"unshare", "not permitted", false},
+	{"new user", "not permitted", true}, {"new network", "not permitted", true}, {"setns", "not permitted", true},
+	{"ptrace", "not permitted", true}, {"ptrace parent", "not permitted", false}, {"process_vm_readv", "not permitted", true},
+	{"bpf", "not permitted", false}, {"perf_event_open", "not permitted", false}, {"userfaultfd", "not permitted", true},
+	{"io_uring_setup", "not permitted", true}, {"keyctl", "not permitted", true}, {"add_key", "not permitted", false},
+	{"kexec_load", "not permitted", false}, {"init_module", "not permitted", false}, {"finit_module", "not permitted", false},
+	{"delete_module", "not permitted", false}, {"reboot", "not permitted", false}, {"swapon", "not permitted", false},
+	{"sethostname", "not permitted", false}, {"settimeofday", "not permitted", false}, {"device", "not permitted", false},
+	{"raw socket", "not permitted", true}, {"packet socket", "not supported", true}, {"vsock", "not supported", true},
+	{"crypto socket", "not supported", true}, {"audit socket", "not permitted", true}, {"fanotify", "not permitted", false},
+	{"name_to_handle_at", "not permitted", false}, {"open_by_handle_at", "not permitted", false}, {"syslog", "not permitted", true},
+	{"personality", "not permitted", false}, {"setuid", "not permitted|invalid argument", false}, {"future call", "not implemented", false},
+	{"terminal input", "not permitted", false}, {"raise limit", "not permitted", false}, {"own program", "text file busy|read-only|denied", false},
+}
+
+func TestEscapes(t *testing.T) {
+	b := newBench(t, false)
+	b.needs(t, "seccomp", b.process.probe().seccomp)
+	s := b.goSpec()
+	plain := newBench(t, true)
+	for _, test := range refusedCalls {
+		got := b.try(s, test.name)
+		ok := false
+		for want := range strings.SplitSeq(test.want, "|") {
+			ok = ok || strings.HasPrefix(got, "error: ") && strings.Contains(got, want)
+		}
+		if !ok {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+		if test.alone {
+			if got := plain.try(plain.goSpec(), test.name); got != "done" {
+				t.Logf("without the sandbox, too, %s fails here: %s", test.name, got)
+			}
+		}
+	}
+	for _, test := range []struct{ try, want string }{
+		{"kill:" + pid(os.Getpid()), "no such process"},
+		{"kill:" + pid(os.Getppid()), "no such process"},
+		{"read /proc/" + pid(os.Getpid()) + "/environ", "no such file"},
+		{"list /sys/fs/cgroup", "no such file"},
+		{"list /var/run", "no such file"},
+		{"list /dev/mapper", "no such file"},
+		{"read /dev/mem", "no such file"},
+		{"read /proc/kcore", "denied|no such file|not permitted"},
+		{"write /proc/sysrq-trigger", "denied|read-only|no such file"},
+		{"write /proc/sys/kernel/hostname", "denied|read-only|no such file"},
+		{"write /proc/self/oom_score_adj", "denied|read-only|no such file"},
+		{"write /proc/self/uid_map", "denied|not permitted|no such file"},
+		{"write /var/task/bootstrap", "read-only|denied|busy"},
+		{"write /dev/null", "ok"},
+		{"write /dev/x", "read-only|denied"},
+		{"write /usr/bin/env", "read-only|denied"},
+	} {
+		got, ok := b.try(s, test.try), false
+		for want := range strings.SplitSeq(test.want, "|") {
+			ok = ok || strings.Contains(got, want)
+		}
+		if !ok {
+			t.Errorf("%s: %s, want %s", test.try, got, test.want)
+		}
+	}
+	if got := b.try(s, "write /tmp/still-here"); got != "ok" {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
+func pid(n int) string { return strconv.Itoa(n) }
+
+// TestRename shows that Landlock leaves /tmp whole.
+func TestRename(t *testing.T) {
+	b := newBench(t, false)
+	b.needs(t, "Landlock", b.process.probe().landlock)
+	s := b.goSpec()
+	for _, what := range []string{"run:/bin/mkdir -p /tmp/a/b /tmp/c", "write /tmp/a/b/x", "run:/bin/mv /tmp/a/b/x /tmp/c/y", "run:/bin/ln -s y /tmp/c/z", "read /tmp/c/z", "run:/bin/rm -r /tmp/a /tmp/c"} {
+		if got := b.try(s, what); strings.HasPrefix(got, "error: ") {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+}
+
+func TestFilterIsShort(t *testing.T) {
+	code, err := filter()
+	if err != nil || len(code) == 0 || len(code) > 250 {
+		t.Errorf("%d instructions, %v", len(code), err)
+	}
+}
+
+func BenchmarkFilter(b *testing.B) {
+	for b.Loop() {
+		if _, err := filter(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,9 +63,32 @@ type Process struct {
 
 // isolation is what this host allows.
 type isolation struct {
-	mode    string // modeRoot, modeUser or modePlain
-	reason  string // why it is not better
-	network bool   // environments have networks of their own
+	mode     string // modeRoot, modeUser or modePlain
+	reason   string // why it is not better
+	network  bool   // environments have networks of their own
+	seccomp  bool   // and their system calls are filtered
+	landlock bool   // and Landlock keeps them from writing anywhere but in /tmp
+}
+
+// String is the form in which a cell is told.
+func (i isolation) String() string {
+	s := i.mode
+	for _, has := range []struct {
+		name string
+		is   bool
+	}{{"network", i.network}, {"seccomp", i.seccomp}, {"landlock", i.landlock}} {
+		if has.is {
+			s += "+" + has.name
+		}
+	}
+	return s
+}
+
+// parseIsolation reads what String wrote.
+func parseIsolation(s string) isolation {
+	f := strings.Split(s, "+")
+	has := func(name string) bool { return slices.Contains(f[1:], name) }
+	return isolation{mode: f[0], network: has("network"), seccomp: has("seccomp"), landlock: has("landlock")}
 }
 
 // The modes of isolation.
@@ -130,6 +154,16 @@ func (p *Process) Isolation() string {
 		has = append(has, "a user for each environment")
 	} else {
 		has = append(has, "unprivileged user namespace")
+	}
+	for _, more := range []struct {
+		name string
+		is   bool
+	}{{"seccomp", i.seccomp}, {"Landlock", i.landlock}} {
+		if more.is {
+			has = append(has, more.name)
+		} else {
+			has = append(has, "no "+more.name)
+		}
 	}
 	return strings.Join(has, "; ")
 }

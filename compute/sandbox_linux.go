@@ -23,8 +23,7 @@ const cellName = "fogbank-cell"
 // an environment it does not return.
 func Main() {
 	if len(os.Args) == 3 && os.Args[0] == cellName {
-		mode, network, _ := strings.Cut(os.Args[1], "+")
-		becomeCell(&cell{mode: mode, network: network != "", root: os.Args[2]})
+		becomeCell(&cell{isolation: parseIsolation(os.Args[1]), root: os.Args[2]})
 	}
 	callsMain = true
 }
@@ -43,9 +42,8 @@ const (
 // cell is what a process makes of itself before it becomes the runtime. What is the same for all, it does
 // before it reads the rest, so that a process can be kept ready.
 type cell struct {
-	mode    string
-	network bool   // it has a network of its own
-	root    string // an empty directory to put the new root on
+	isolation
+	root string // an empty directory to put the new root on
 
 	Host  string // a name that is to mean 127.0.0.1
 	IP    string // an address that is to be the environment's own
@@ -91,7 +89,7 @@ func (p *Process) findIsolation() isolation {
 	if !callsMain {
 		return isolation{mode: modePlain, reason: "the program does not call compute.Main"}
 	}
-	i := isolation{mode: modeUser, network: true}
+	i := isolation{mode: modeUser, network: true, seccomp: hasSeccomp(), landlock: landlockVersion() >= landlockLeast}
 	if os.Geteuid() == 0 {
 		i.mode = modeRoot
 	}
@@ -151,12 +149,8 @@ func (p *Process) spawnCell(i isolation) (*blank, error) {
 	pipe(&b.out, &ends[2])
 	null, nerr := os.Open(os.DevNull)
 	defer closeAll(append(ends[:], null)...)
-	mode := i.mode
-	if i.network {
-		mode += "+network"
-	}
 	if err = errors.Join(err, nerr); err == nil {
-		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, mode, filepath.Join(p.dir, "root")}, &os.ProcAttr{
+		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, i.String(), filepath.Join(p.dir, "root")}, &os.ProcAttr{
 			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: cellAttr(i),
 		})
 	}
@@ -427,13 +421,16 @@ func (c *cell) enter() error {
 			return err
 		}
 	}
+	if err := syscall.Chdir(taskRoot); err != nil {
+		return err
+	}
 	if err := c.limit(); err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
 	if err := c.drop(); err != nil {
 		return fmt.Errorf("privileges: %w", err)
 	}
-	return syscall.Chdir(taskRoot)
+	return nil
 }
 
 // move makes the new root the only one.
@@ -647,6 +644,19 @@ func (c *cell) drop() error {
 	}
 	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
 		return fmt.Errorf("no_new_privs: %w", e)
+	}
+	return c.restrict()
+}
+
+// restrict puts the thread under Landlock's rules and the filter of calls.
+func (c *cell) restrict() error {
+	if c.landlock {
+		if err := restrictFiles(); err != nil {
+			return err
+		}
+	}
+	if c.seccomp {
+		return restrictCalls()
 	}
 	return nil
 }
