@@ -15,12 +15,15 @@
 //	events/rule     bus, name        → rule
 //	events/target   bus, rule, id    → target
 //	events/schedule rule             → what a rule with a schedule waits for, beside a timer of the same name
+//	events/archive  name             → archive
+//	events/archived archive's id, ingestion, stamp → event
+//	events/replay   name             → replay and how far it is, beside a timer of the same name
 //	events/event    event, bus       → event, when too many deliveries share a big one
 //	events/pending  event, bus, rule, target → nothing: who still needs that event
 //
 // Limits: 10 entries and 1 MiB in a PutEvents, 100 buses, 20,000 rules of a bus (AWS: 300, adjustable), 5 targets of a
-// rule, 50 tags, 4,096 characters of pattern, 100 rows in a page.
+// rule, 50 tags, 1,000 archives, 10 replays at once, 4,096 characters of pattern, 100 rows in a page.
 //
-// Not written, and refused by name: archives and replays, API destinations, endpoints, partner sources,
+// Not written, and refused by name: API destinations, endpoints, partner sources,
 // encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs and buses.
 package events

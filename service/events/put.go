@@ -28,6 +28,7 @@ type event struct {
 	Ingested string // when, RFC 3339
 	Hops     int    // buses it has passed
 	Host     string // scheme and host clients use
+	Replay   string // that brought it back
 	flat     *pattern.Event
 }
 
@@ -172,6 +173,9 @@ func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
 	if err != nil {
 		return err
 	}
+	if err := record(tx, name, ev, tx.World().Now()); err != nil {
+		return err
+	}
 	var names []string
 	r.set.Match(ev.flat, func(i int) { names = append(names, r.names[i]) })
 	return s.carry(tx, name, names, ev)
@@ -195,6 +199,9 @@ func (s *Service) carry(tx *store.Tx, bus string, names []string, ev *event) err
 	}
 	share := len(list) > 1 && copied > maxCopied
 	key := store.K(ev.ID, bus, ev.Hops)
+	if ev.Replay != "" {
+		key = key.Str(ev.Replay)
+	}
 	for i := range list {
 		d := &list[i]
 		if share {

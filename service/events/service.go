@@ -76,11 +76,16 @@ func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
 func (s *Service) Start() {
 	s.relay.Start(s.db, s.world, s.log)
 	ticks.Run(s.db, s.strike)
+	sweeps.Run(s.db, s.sweep)
+	replayTurns.Run(s.db, s.turn)
 }
 
 // Access implements gate.Service.
 func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws.Access, error) {
 	c := aws.CallFrom(ctx)
+	if list := keeping(c, in); list != nil {
+		return list, nil
+	}
 	switch in := in.(type) {
 	case *events.PutEventsInput:
 		var list []aws.ARN
