@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/url"
@@ -17,6 +18,9 @@ import (
 
 // named is an input with a TableName.
 type named interface{ GetTableName() string }
+
+// saving is an input with a BackupArn.
+type saving interface{ GetBackupArn() string }
 
 // arned is an input with a ResourceArn.
 type arned interface{ GetResourceArn() string }
@@ -70,6 +74,12 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 		return s.accessOf(ctx, len(in.TransactStatements), func(i int) (string, []attribute.Value) {
 			return in.TransactStatements[i].Statement, in.TransactStatements[i].Parameters
 		}), nil
+	case *dynamodb.RestoreTableFromBackupInput:
+		return aws.On(aws.ARN(in.BackupArn), tableARN(call, in.TargetTableName)), nil
+	case *dynamodb.RestoreTableToPointInTimeInput:
+		return aws.On(tableARN(call, deref(cmp.Or(in.SourceTableName, in.SourceTableArn))), tableARN(call, in.TargetTableName)), nil
+	case saving:
+		return aws.On(aws.ARN(in.GetBackupArn())), nil
 	case named:
 		if name := in.GetTableName(); name != "" {
 			return aws.On(tableARN(call, name)), nil

@@ -34,6 +34,9 @@ type table struct {
 	Encryption *encryption
 	Tags       map[string]string `json:",omitempty"`
 	Policy     *policyDocument   `json:",omitempty"`
+	Recovery   *recovery         `json:",omitempty"` // point-in-time recovery, nil when it is off
+	Copying    int               `json:",omitempty"` // how many backups and restores are reading the table
+	Restored   *restored         `json:",omitempty"` // where a restored table comes from
 }
 
 type throughput struct {
@@ -183,8 +186,17 @@ func tableName(nameOrARN string) string {
 
 var errNoTable = dynamodb.ResourceNotFoundException("Requested resource not found")
 
-// schemaIn returns the table as the transaction sees it.
+// schemaIn returns the table as the transaction sees it; one that is being restored is not there yet.
 func schemaIn(tx *store.Tx, name string) (*schema, error) {
+	t, err := anySchema(tx, name)
+	if err == nil && t.restoring() {
+		err = errNoTable
+	}
+	return t, err
+}
+
+// anySchema is schemaIn for tables that are being restored too.
+func anySchema(tx *store.Tx, name string) (*schema, error) {
 	t, ok, err := schemas.Get(tx, tableKey(name))
 	if err == nil && !ok {
 		err = errNoTable

@@ -11,8 +11,9 @@ import (
 // Service is DynamoDB. Streams gives the API of its streams.
 type Service struct {
 	dynamodb.Unimplemented
-	db    *store.DB
-	world *world.World
+	db     *store.DB
+	world  *world.World
+	retain int32 // longest recovery period in days; 0 for AWS's
 }
 
 var _ dynamodb.Service = (*Service)(nil)
@@ -28,6 +29,9 @@ func (s *Service) Start() {
 	fills.Run(s.db, s.fill)
 	purges.Run(s.db, s.purge)
 	tokenEnd.Run(s.db, s.forget)
+	copying.Run(s.db, s.copyTable)
+	forgets.Run(s.db, s.trimHistory)
+	backupEnds.Run(s.db, s.endBackup)
 }
 
 // DescribeEndpoints returns the endpoint the client is using: there is no other to be discovered.

@@ -78,7 +78,7 @@ func notInName(r rune) bool {
 func (s *Service) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput) (*dynamodb.DescribeTableOutput, error) {
 	var out *dynamodb.TableDescription
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		t, err := schemaIn(tx, tableName(in.TableName))
+		t, err := anySchema(tx, tableName(in.TableName))
 		if err != nil {
 			return noSuchTable(err, in.TableName)
 		}
@@ -103,10 +103,14 @@ func noSuchTable(err error, nameOrARN string) error {
 func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput) (*dynamodb.DeleteTableOutput, error) {
 	var out *dynamodb.TableDescription
 	now := s.world.Now()
+	last := s.newJobs()
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
 		if !ok {
 			return noSuchTable(errNoTable, in.TableName)
+		}
+		if err := t.busy(); err != nil {
+			return err
 		}
 		if t.Protected {
 			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
@@ -114,7 +118,7 @@ func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput
 		out = compile(t).describe(dynamodb.TableStatusDeleting, nil)
 		endStream(tx, &t, now)
 		tables.Delete(tx, store.K(t.Name))
-		purges.Set(tx, store.K(t.ID, 0), now, purgeJob{ID: t.ID})
+		t.letGo(tx, last, now)
 		return nil
 	})
 	if err != nil {
@@ -162,6 +166,7 @@ func (t *schema) describe(status string, e estimates) *dynamodb.TableDescription
 		ItemCount: new(e[""].count), TableSizeBytes: new(e[""].bytes), DeletionProtectionEnabled: new(t.Protected),
 		ProvisionedThroughput: t.Throughput.describe(),
 	}
+	t.Restored.describe(d)
 	if t.Billing == dynamodb.BillingModePayPerRequest {
 		d.BillingModeSummary = &dynamodb.BillingModeSummary{BillingMode: new(t.Billing), LastUpdateToPayPerRequestDateTime: new(t.OnDemand)}
 	}
@@ -327,20 +332,6 @@ func (s *Service) ListTagsOfResource(ctx context.Context, in *dynamodb.ListTagsO
 		out.Tags = append(out.Tags, dynamodb.Tag{Key: key, Value: t.Tags[key]})
 	}
 	return out, nil
-}
-
-// DescribeContinuousBackups says that there are none.
-func (s *Service) DescribeContinuousBackups(ctx context.Context, in *dynamodb.DescribeContinuousBackupsInput) (*dynamodb.DescribeContinuousBackupsOutput, error) {
-	if _, err := s.schema(ctx, in.TableName); err != nil {
-		if err == errNoTable {
-			return nil, dynamodb.TableNotFoundException("Table not found: %s", tableName(in.TableName))
-		}
-		return nil, err
-	}
-	return &dynamodb.DescribeContinuousBackupsOutput{ContinuousBackupsDescription: &dynamodb.ContinuousBackupsDescription{
-		ContinuousBackupsStatus:        dynamodb.ContinuousBackupsStatusDisabled,
-		PointInTimeRecoveryDescription: &dynamodb.PointInTimeRecoveryDescription{PointInTimeRecoveryStatus: new(dynamodb.PointInTimeRecoveryStatusDisabled)},
-	}}, nil
 }
 
 // increased returns p with the moment of a change noted.

@@ -23,6 +23,9 @@ func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput
 		if !ok {
 			return noSuchTable(errNoTable, in.TableName)
 		}
+		if t.restoring() {
+			return t.busy()
+		}
 		changed, err := t.update(in, now)
 		if err != nil {
 			return err

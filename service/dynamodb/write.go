@@ -45,7 +45,7 @@ var (
 
 // needsOld reports whether the write must look at the item first.
 func (w *write) needsOld() bool {
-	return w.kind != putItem || w.look || !w.test.Always() || len(w.t.indexes) > 0 || w.t.streaming() || w.t.expires()
+	return w.kind != putItem || w.look || !w.test.Always() || len(w.t.indexes) > 0 || w.t.streaming() || w.t.expires() || w.t.remembers()
 }
 
 // run makes the change, with its index entries and stream record, in tx.
@@ -67,6 +67,7 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 		return nil
 	}
 	w.wrote = true
+	w.remember(tx, now)
 	if w.new == nil {
 		items.Delete(tx, w.key)
 	} else {
