@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"fogbank/aws"
 	"fogbank/credential"
@@ -21,6 +23,12 @@ const (
 	maxLambdaBody = 70 << 20  // a 50 MB archive in base64, and what goes with it
 	smallBody     = 1 << 20   // buffers up to this size are kept for reuse
 	maxInflight   = 512 << 20 // of large bodies held at once
+
+	// A body must arrive within bodyGrace and the time it takes at bodyRate bytes a second, so that nobody can
+	// hold a buffer by sending slowly. Data planes bound their bodies and their own time; theirs get dataTime.
+	bodyGrace = 30 * time.Second
+	bodyRate  = 256 << 10
+	dataTime  = 2 * time.Minute
 )
 
 // exchange is one request on its way through the gate. Exchanges are reused, and with them
@@ -109,6 +117,12 @@ func (x *exchange) read() error {
 	if x.r.ContentLength > limit {
 		return tooLarge(x.service, limit)
 	}
+	if n := x.r.ContentLength; n != 0 {
+		if n < 0 {
+			n = limit
+		}
+		x.setDeadline(x.gate.world.Wall().Add(x.gate.bodyGrace + time.Duration(n)*time.Second/bodyRate))
+	}
 	b := x.buf[:0]
 	for {
 		if len(b) == cap(b) {
@@ -129,11 +143,24 @@ func (x *exchange) read() error {
 		}
 		if err == io.EOF {
 			x.body = b
+			if x.r.ContentLength != 0 {
+				x.setDeadline(time.Time{}) // or it would end what the operation waits for
+			}
 			return nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return aws.Errorf("RequestTimeoutException", 408, "The request's body did not arrive in time.")
 		}
 		if err != nil {
 			return aws.Errorf("RequestAbortedException", 400, "The request was aborted before its body had arrived.")
 		}
+	}
+}
+
+// setDeadline bounds how long the body may take; where there is no connection, as in tests, there is no bound.
+func (x *exchange) setDeadline(at time.Time) {
+	if err := http.NewResponseController(x.answer.ResponseWriter).SetReadDeadline(at); err != nil {
+		return
 	}
 }
 

@@ -2,11 +2,13 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fogbank/aws"
 	"fogbank/credential"
@@ -76,6 +78,8 @@ type Gate struct {
 	records  ring
 	pool     sync.Pool
 	inflight atomic.Int64 // bytes of large bodies being held
+	// bodyGrace is the constant, but for a test.
+	bodyGrace time.Duration
 }
 
 // route is an operation and who runs it.
@@ -112,7 +116,7 @@ func New(o Options) *Gate {
 	g := &Gate{
 		world: o.World, log: o.Log, directory: o.Directory, options: o,
 		index: wire.NewIndex(), routes: map[*wire.Operation]*route{},
-		endpoints: map[string]string{}, rest: map[string]bool{},
+		bodyGrace: bodyGrace, endpoints: map[string]string{}, rest: map[string]bool{},
 		records: ring{list: make([]Record, 0, o.Records)},
 	}
 	g.lookup = aws.WithCall(context.Background(), &aws.Call{Account: o.Account, Region: o.Region})
@@ -211,5 +215,8 @@ func (g *Gate) serveData(h http.Handler, w http.ResponseWriter, r *http.Request)
 			w.Write([]byte(`{"message":"Internal Server Error"}`))
 		}
 	}()
+	if err := http.NewResponseController(w).SetReadDeadline(g.world.Wall().Add(dataTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return // the client went away
+	}
 	h.ServeHTTP(w, r)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -497,4 +498,46 @@ func FuzzServe(f *testing.F) {
 		}
 		log.Reset()
 	})
+}
+
+// TestSlowBody gives up on a client that does not send what it announced, and says so.
+func TestSlowBody(t *testing.T) {
+	g, _ := open(t)
+	g.bodyGrace = 20 * time.Millisecond
+	server := httptest.NewServer(g)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.SendMessage\r\nContent-Length: 100\r\n\r\n{")
+	answer, err := io.ReadAll(conn) // to the end: the connection is of no more use
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "RequestTimeoutException") {
+		t.Errorf("got %q, %v", answer, err)
+	}
+}
+
+// TestLongPoll lets an operation wait longer than its body may take.
+func TestLongPoll(t *testing.T) {
+	g, _ := open(t)
+	g.bodyGrace = time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := g.admit(w, r)
+		defer x.finish()
+		if err := x.read(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-r.Context().Done():
+			t.Error("the end of the body's time ended the request")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}))
+	defer server.Close()
+	res, err := http.Post(server.URL, "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
 }
