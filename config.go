@@ -1,6 +1,7 @@
 package fogbank
 
 import (
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"unicode"
 
 	"fogbank/compute"
+	"fogbank/egress"
 	"fogbank/world"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -39,12 +41,21 @@ type Config struct {
 	InitDir     string `help:"directory whose ready.d scripts run once the server is ready"`
 	LogLevel    string `help:"debug, info, warn or error (default info)"`
 
+	EgressAllow      string `help:"addresses and prefixes, separated by commas, that deliveries may go to although they are no public ones; \"loopback\" for this machine, which is the default of a loopback listener"`
+	EgressRoots      string `help:"file of PEM certificates of authorities to trust in https endpoints and the mail relay, instead of the machine's"`
+	SMTPRelay        string `name:"smtp-relay" help:"relay for mail, smtp://user@host:587 or smtps://user@host:465; empty: mail goes to the outbox"`
+	SMTPPasswordFile string `name:"smtp-password-file" help:"file with the password of the relay's user"`
+	SMTPFrom         string `name:"smtp-from" help:"address mail comes from (default no-reply@sns.amazonaws.com)"`
+	SMSGateway       string `name:"sms-gateway" help:"URL that text messages are posted to as JSON; empty: they go to the outbox"`
+	PushGateway      string `help:"URL that mobile pushes are posted to as JSON; empty: they go to the outbox"`
+
 	FunctionNetwork string `help:"what functions may reach besides this server: public (the default), none, or the public addresses and these: 10.1.0.0/16,192.168.0.7"`
 
 	// For embedding and tests.
 	FS        vfs.FS         // the file system the store's directory is in; nil: the machine's
 	World     *world.World   // time and chance; nil: the real ones
 	Functions compute.Runner // runs functions; nil: processes of this machine
+	Network   egress.Network // the way out; nil: the machine's network, guarded
 	Log       *slog.Logger   // nil: nothing is logged
 }
 
@@ -141,6 +152,40 @@ func (c *Config) Endpoint() string {
 		listen = net.JoinHostPort("127.0.0.1", port)
 	}
 	return scheme + "://" + listen
+}
+
+// network returns the way out, and what closes it.
+func (c *Config) network() (egress.Network, func() error, error) {
+	if c.Network != nil {
+		return c.Network, func() error { return nil }, nil
+	}
+	o := egress.Options{World: c.World, Allow: c.EgressAllow, Local: c.Loopback(), Relay: c.SMTPRelay, From: c.SMTPFrom}
+	if c.SMTPPasswordFile != "" {
+		b, err := os.ReadFile(c.SMTPPasswordFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("smtp-password-file: %w", err)
+		}
+		o.Password = strings.TrimRight(string(b), "\r\n")
+	}
+	if c.EgressRoots != "" {
+		b, err := os.ReadFile(c.EgressRoots)
+		if err != nil {
+			return nil, nil, fmt.Errorf("egress-roots: %w", err)
+		}
+		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(b) {
+			return nil, nil, fmt.Errorf("egress-roots: no certificate in %s", c.EgressRoots)
+		}
+	}
+	for name, url := range map[string]string{"sms-gateway": c.SMSGateway, "push-gateway": c.PushGateway} {
+		if url != "" && egress.CheckURL(url) != nil {
+			return nil, nil, fmt.Errorf("%s: %w", name, egress.CheckURL(url))
+		}
+	}
+	client, err := egress.New(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, client.Close, nil
 }
 
 // rootKey reads the root key file.

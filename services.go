@@ -39,6 +39,7 @@ import (
 type services struct {
 	iam    *iam.Service
 	lambda *lambda.Service
+	topics *sns.Service
 	runner compute.Runner
 	pool   *compute.Pool
 	code   lambda.Code
@@ -67,7 +68,21 @@ func (c *Cloud) build() error {
 	tables := dynamodb.New(c.db, c.world)
 	queues := sqs.New(c.db, c.world)
 	groups := logs.New(c.db, c.world)
-	topics := sns.New(c.db, c.world, c.log, apisqs.Client{Invoke: as("sns.amazonaws.com")}, apilambda.Client{Invoker: as("sns.amazonaws.com")})
+	network, closeNetwork, err := c.config.network()
+	if err != nil {
+		return err
+	}
+	s.stops = append(s.stops, closeNetwork)
+	topics := sns.New(c.db, c.world, sns.Options{
+		Log:        c.log,
+		Queues:     apisqs.Client{Invoke: as("sns.amazonaws.com")},
+		Functions:  apilambda.Client{Invoker: as("sns.amazonaws.com")},
+		Roles:      apists.Client{Invoke: as("sns.amazonaws.com")},
+		Logs:       apilogs.Client{Invoke: c.gate.InProcess()},
+		Network:    network,
+		SMSGateway: c.config.SMSGateway, PushGateway: c.config.PushGateway,
+	})
+	s.topics = topics
 	buses := events.New(c.db, c.world, c.log, events.Clients{
 		Queues:    apisqs.Client{Invoke: as("events.amazonaws.com")},
 		Topics:    apisns.Client{Invoke: as("events.amazonaws.com")},
@@ -89,6 +104,7 @@ func (c *Cloud) build() error {
 	c.mount(apilambda.API, s.lambda)
 	c.mount(apigatewayv2.API, apis)
 	c.gate.Data(apis.Match, apis)
+	c.gate.Data(func(_, path string) bool { return sns.IsCertificate(path) }, http.HandlerFunc(c.serveCertificate))
 	c.gate.Data(func(_, path string) bool { return strings.HasPrefix(path, lambda.DownloadPath) }, http.HandlerFunc(c.serveDownload))
 
 	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start)
@@ -182,6 +198,23 @@ func (c *Cloud) serveDownload(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/zip")
 	if _, err := io.Copy(w, strings.NewReader(string(zip))); err != nil {
+		return // the client went away
+	}
+}
+
+// serveCertificate serves the certificates that SNS's messages name.
+func (c *Cloud) serveCertificate(w http.ResponseWriter, r *http.Request) {
+	pem, found, err := c.services.topics.Certificate(c.call(r.Context()), r.URL.Path)
+	switch {
+	case err != nil:
+		http.Error(w, "the certificate could not be read", http.StatusInternalServerError)
+		return
+	case !found:
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	if _, err := w.Write(pem); err != nil {
 		return // the client went away
 	}
 }

@@ -194,7 +194,7 @@ func (x *exchange) authenticate() (context.Context, error) {
 	call.Endpoint = g.endpoint(x.r)
 	ctx := aws.WithCall(x.r.Context(), call)
 	if x.rejected != nil {
-		if x.rejected.why == missing && unsigned[op.Action] {
+		if x.rejected.why == missing && (unsigned[op.Action] || bearer[op.Action]) {
 			return ctx, nil
 		}
 		return nil, x.rejected

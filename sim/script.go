@@ -8,6 +8,7 @@
 //	                                                      parse as JSON, else strings
 //	sqs ReceiveMessage QueueUrl=$q WaitTimeSeconds=20 &   in the background
 //	join                                                  its answer
+//	sent                                                  what left for the outside since the last time
 //	set q = .QueueUrl                                     keeps a part of the last answer
 //	as user/alice                                         who calls: root, user/NAME, role/NAME, service names
 //	account 111111111111, region eu-west-1                where
@@ -39,6 +40,7 @@ import (
 	"fogbank"
 	"fogbank/aws"
 	"fogbank/compute"
+	"fogbank/egress"
 	"fogbank/wire"
 	"fogbank/world"
 
@@ -98,6 +100,7 @@ type script struct {
 	last       any
 	vars       map[string]string
 	background chan string
+	network    egress.Memory
 	names      map[string]string // identifier → what is shown for it
 	kinds      map[string]int
 }
@@ -121,7 +124,7 @@ func Run(t *testing.T, text string) string {
 }
 
 func (s *script) open() {
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: &compute.Fake{World: s.world}, Log: slog.New(slog.DiscardHandler)})
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -160,6 +163,8 @@ func (s *script) step(line string) string {
 		s.open()
 	case "set":
 		s.vars[f[1]] = pick(s.t, s.last, f[3])
+	case "sent":
+		return s.show(s.sent())
 	case "join":
 		return s.show(<-s.background)
 	default:
@@ -304,6 +309,36 @@ func input(op *wire.Operation, args []string) (any, error) {
 		return nil, err
 	}
 	return wire.ParseInput(op, b)
+}
+
+// sent shows requests and mail to hosts outside; all are answered with 200.
+func (s *script) sent() string {
+	type request struct {
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Body    string            `json:"body"`
+	}
+	requests, mails := s.network.Take()
+	shown := map[string]any{}
+	var posted []request
+	for _, r := range requests {
+		headers := map[string]string{}
+		for _, h := range r.Headers {
+			headers[h.Name] = h.Value
+		}
+		posted = append(posted, request{r.URL, headers, string(r.Body)})
+	}
+	if posted != nil {
+		shown["requests"] = posted
+	}
+	if mails != nil {
+		shown["mails"] = mails
+	}
+	b, err := json.Marshal(shown)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // http sends a plain request, as a browser would, to a data plane: http METHOD URL [body].

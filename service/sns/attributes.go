@@ -2,7 +2,6 @@ package sns
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strconv"
@@ -12,11 +11,6 @@ import (
 	"fogbank/policy"
 	"fogbank/store"
 )
-
-// defaultDelivery is the delivery policy of a topic that has none of its own.
-const defaultDelivery = `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":20,"maxDelayTarget":20,"numRetries":3,` +
-	`"numMaxDelayRetries":0,"numNoDelayRetries":0,"numMinDelayRetries":0,"backoffFunction":"linear"},` +
-	`"disableSubscriptionOverrides":false,"defaultRequestPolicy":{"headerContentType":"text/plain; charset=UTF-8"}}}`
 
 // defaultPolicy is the policy of a topic that has none of its own: it speaks of the owner's account only.
 func defaultPolicy(arn, account string) string {
@@ -38,8 +32,8 @@ func (t *topic) set(name, v string) error {
 			return err
 		}
 	case "DeliveryPolicy":
-		if v != "" && !json.Valid([]byte(v)) {
-			return invalid("DeliveryPolicy: Unable to parse delivery policy")
+		if _, err := parseTopicPolicy(v); err != nil {
+			return err
 		}
 	case "SignatureVersion":
 		if v != "1" && v != "2" {
@@ -53,17 +47,36 @@ func (t *topic) set(name, v string) error {
 			return invalid("Attributes Reason: TracingConfig: Invalid value [%s]", v)
 		}
 	case "FifoTopic":
-		if v != "false" {
+		if v != strconv.FormatBool(t.fifo()) {
 			return invalid("Attributes Reason: FifoTopic")
 		}
-		return nil
-	case "KmsMasterKeyId", "ContentBasedDeduplication", "FifoThroughputScope", "ArchivePolicy", "DataProtectionPolicy":
+		if !t.fifo() {
+			return nil
+		}
+	case "ContentBasedDeduplication":
+		if !t.fifo() {
+			return invalid("Attributes Reason: Content-based deduplication can only be set for FIFO topics")
+		}
+		if v != "true" && v != "false" {
+			return invalid("Attributes Reason: ContentBasedDeduplication: Invalid value [%s]. Must be true or false.", v)
+		}
+	case "FifoThroughputScope":
+		if !t.fifo() {
+			return invalid("Attributes Reason: FifoThroughputScope can only be set for FIFO topics")
+		}
+		if v != "Topic" && v != "MessageGroup" {
+			return invalid("Attributes Reason: FifoThroughputScope: Invalid value [%s]. Must be Topic or MessageGroup.", v)
+		}
+	case "KmsMasterKeyId", "ArchivePolicy", "DataProtectionPolicy":
 		return notYet("the topic attribute " + name)
 	default:
-		if strings.HasSuffix(name, "FeedbackRoleArn") || strings.HasSuffix(name, "FeedbackSampleRate") {
-			return notYet("the topic attribute " + name)
+		_, what, ok := feedbackAttribute(name)
+		if !ok {
+			return invalid("AttributeName")
 		}
-		return invalid("AttributeName")
+		if err := checkFeedback(name, what, v); err != nil {
+			return err
+		}
 	}
 	if v == "" {
 		delete(t.Attributes, name)
@@ -114,19 +127,32 @@ func (s *Service) GetTopicAttributes(ctx context.Context, in *sns.GetTopicAttrib
 		if err != nil {
 			return err
 		}
-		confirmed := 0
-		for range subscriptions.Keys(tx, store.Range{Prefix: store.K(t.Name)}) {
-			confirmed++
+		confirmed, pending := 0, 0
+		for _, sub := range subscriptions.All(tx, store.K(t.Name)) {
+			switch {
+			case sub.Ended:
+			case sub.Pending:
+				pending++
+			default:
+				confirmed++
+			}
+		}
+		_, f, err := checkTopic(tx, in.TopicArn)
+		if err != nil {
+			return err
 		}
 		out.Attributes = map[string]string{
 			"TopicArn":                in.TopicArn,
 			"Owner":                   tx.Account(),
 			"DisplayName":             "",
 			"Policy":                  defaultPolicy(in.TopicArn, tx.Account()),
-			"EffectiveDeliveryPolicy": defaultDelivery,
+			"EffectiveDeliveryPolicy": effectiveTopic(&f.delivery),
 			"SubscriptionsConfirmed":  strconv.Itoa(confirmed),
-			"SubscriptionsPending":    "0",
+			"SubscriptionsPending":    strconv.Itoa(pending),
 			"SubscriptionsDeleted":    strconv.Itoa(t.Deleted),
+		}
+		if t.fifo() {
+			out.Attributes["ContentBasedDeduplication"], out.Attributes["FifoThroughputScope"] = "false", "Topic"
 		}
 		maps.Copy(out.Attributes, t.Attributes)
 		return nil

@@ -21,7 +21,8 @@ const deliveryLanes = 64
 // delivery is one message on its way to one subscription.
 type delivery struct {
 	target
-	Shared  bool // the message is in messages; only ID and Topic are here
+	Shared  bool // the message is in messages; here is only what is needed to find it
+	Report  bool // how it ends is logged
 	message message
 }
 
@@ -30,8 +31,15 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	b = appendText(b, d.ID, d.Protocol, d.Endpoint)
 	b = appendBool(b, d.Raw)
 	b = appendText(b, d.DeadLetter)
-	b = appendBool(b, d.Shared)
+	b = append(b, flag(d.Shared, 1)|flag(d.Report, 2))
 	return d.message.AppendBinary(b)
+}
+
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
+	}
+	return 0
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
@@ -40,7 +48,8 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 	d.ID, d.Protocol, d.Endpoint = r.text(), r.text(), r.text()
 	d.Raw = r.bool()
 	d.DeadLetter = r.text()
-	d.Shared = r.bool()
+	flags := r.uint()
+	d.Shared, d.Report = flags&1 != 0, flags&2 != 0
 	d.message.read(r)
 	return r.err
 }
@@ -57,6 +66,7 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 	if err := s.hand(ctx, d, item.ID); err != nil {
 		return err
 	}
+	s.report(ctx, d, result{status: 200, attempts: item.Attempts + 1, dwell: s.world.Now().Sub(item.FirstAt)})
 	return s.settle(ctx, d)
 }
 
@@ -70,7 +80,7 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 		}
 		return s.send(ctx, d, d.Endpoint, once, in)
 	case "lambda":
-		stamp, err := s.signer.sign(ctx, &d.message)
+		stamp, err := s.signer.sign(ctx, &d.message, queueKey)
 		if err != nil {
 			return err
 		}
@@ -95,6 +105,7 @@ func (s *Service) send(ctx context.Context, d *delivery, queue, once string, in 
 		host = "http://localhost"
 	}
 	in.QueueUrl = host + "/" + aws.ARN(queue).Account() + "/" + aws.ARN(queue).Resource()
+	d.message.order(in, queue)
 	_, err := s.queues.SendMessage(d.call(ctx, queue, once), in)
 	return err
 }
@@ -106,7 +117,7 @@ const maxRawAttributes = 10
 func (s *Service) queueMessage(ctx context.Context, d *delivery) (*sqs.SendMessageInput, error) {
 	m := &d.message
 	if !d.Raw {
-		stamp, err := s.signer.sign(ctx, m)
+		stamp, err := s.signer.sign(ctx, m, queueKey)
 		return &sqs.SendMessageInput{MessageBody: m.envelope(d.subscription(), stamp)}, err
 	}
 	if len(m.Attributes) > maxRawAttributes {
@@ -135,7 +146,7 @@ func (s *Service) fetch(ctx context.Context, d *delivery) (ok bool, err error) {
 	}
 	return ok, s.db.View(ctx, func(tx *store.Tx) error {
 		var m message
-		if m, ok = messages.Get(tx, store.K(d.message.ID, d.Protocol)); ok {
+		if m, ok = messages.Get(tx, store.K(d.message.ID, d.bodyKey())); ok {
 			d.message = m
 		}
 		return nil
@@ -148,7 +159,7 @@ func (s *Service) settle(ctx context.Context, d *delivery) error {
 		return nil
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		key := store.K(d.message.ID, d.Protocol)
+		key := store.K(d.message.ID, d.bodyKey())
 		pendings.Delete(tx, key.Str(d.ID))
 		for range pendings.Keys(tx, store.Range{Prefix: key, Limit: 1}) {
 			return nil
@@ -194,8 +205,10 @@ func (s *Service) dead(ctx context.Context, item relay.Item[delivery], cause err
 	if ok, err := s.fetch(ctx, d); err != nil || !ok {
 		return err
 	}
+	e := aws.AsError(cause)
+	s.report(ctx, d, result{status: e.Status, attempts: item.Attempts, dwell: s.world.Now().Sub(item.FirstAt), answer: e.Message, failed: true})
 	err := cause
-	if d.DeadLetter != "" {
+	if d.DeadLetter != "" && d.message.Kind == "" {
 		if err = s.bury(ctx, d, item.ID+"/dead", cause); err != nil && !permanent(err) {
 			return err
 		}
@@ -212,7 +225,7 @@ func (s *Service) bury(ctx context.Context, d *delivery, once string, cause erro
 	e := aws.AsError(cause)
 	in := &sqs.SendMessageInput{MessageBody: d.message.Body}
 	if !d.Raw {
-		stamp, err := s.signer.sign(ctx, &d.message)
+		stamp, err := s.signer.sign(ctx, &d.message, keyFor(d.Protocol))
 		if err != nil {
 			return err
 		}

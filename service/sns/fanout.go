@@ -22,14 +22,38 @@ type fanout struct {
 type target struct {
 	ID         string
 	Protocol   string
-	Endpoint   string // ARN of a queue or function
+	Endpoint   string // ARN, URL, address or number
 	Raw        bool
 	DeadLetter string // ARN of a queue, "" for none
+}
+
+// enveloped reports whether the target gets a signed envelope.
+func (t *target) enveloped() bool {
+	switch t.Protocol {
+	case "sqs", "http", "https":
+		return !t.Raw
+	case "lambda", "email-json":
+		return true
+	}
+	return false
+}
+
+// bodyKey names what of a structured message the target gets: its protocol's text, or for a push its platform's.
+func (t *target) bodyKey() string {
+	if t.Protocol == "application" {
+		if platform, _, _, ok := parsePush(t.Endpoint, "endpoint"); ok {
+			return platform
+		}
+	}
+	return t.Protocol
 }
 
 var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[store.Key, subscription]) (*fanout, error) {
 	f := &fanout{}
 	for _, sub := range rows {
+		if sub.Pending || sub.Ended {
+			continue
+		}
 		dead, err := deadLetterTarget(sub.Attributes["RedrivePolicy"])
 		if err != nil {
 			return nil, err
@@ -91,6 +115,11 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 		return err
 	}
 	p.Version = facts.version
+	if facts.fifo {
+		if again, err := s.sequenced(tx, name, facts, p); again || err != nil {
+			return err
+		}
+	}
 	f, err := fanouts.Get(tx, store.K(name))
 	if err != nil {
 		return err
@@ -101,20 +130,23 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 	for _, i := range list {
 		t := &f.targets[i]
 		d := delivery{target: *t, message: p.message}
-		d.message.Body = p.body(t.Protocol)
-		if !t.Raw && !share && p.signed == nil && p.bodies == nil {
-			p.signed = s.signer.begin(&d.message)
+		d.message.Body = p.body(t.bodyKey())
+		_, d.Report = facts.feedback[feedbackKind(t.Protocol)]
+		if key := keyFor(t.Protocol); t.enveloped() && !share && p.bodies == nil && p.signed != key {
+			p.signed = key
+			s.signer.begin(&d.message, key)
 		}
 		if share {
-			if !shared[t.Protocol] {
-				shared[t.Protocol] = true
-				messages.Put(tx, store.K(p.ID, t.Protocol), d.message)
+			key := t.bodyKey()
+			if !shared[key] {
+				shared[key] = true
+				messages.Put(tx, store.K(p.ID, key), d.message)
 			}
-			pendings.Put(tx, store.K(p.ID, t.Protocol, t.ID), struct{}{})
-			d.message = message{ID: p.ID, Topic: p.Topic}
+			pendings.Put(tx, store.K(p.ID, key, t.ID), struct{}{})
+			d.message = message{ID: p.ID, Topic: p.Topic, Group: p.Group, Sequence: p.Sequence}
 			d.Shared = true
 		}
-		s.relay.Add(tx, t.ID, d)
+		s.add(tx, d)
 	}
 	return nil
 }

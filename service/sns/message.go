@@ -12,6 +12,7 @@ import (
 
 // message is what a publish sends to subscriptions of one protocol.
 type message struct {
+	Kind       string // confirmation or endConfirmation; "" for a notification
 	ID         string
 	Topic      string // ARN
 	Subject    string
@@ -21,6 +22,24 @@ type message struct {
 	Version    string // of the signature
 	Host       string // where clients reach this server: scheme and host
 	Attributes []attribute
+
+	Token         string // of a confirmation
+	Group         string // "" for none
+	Deduplication string // of a FIFO topic
+	Sequence      uint64 // of a FIFO topic: 0 for none
+}
+
+// kind returns the message's type as envelopes name it.
+func (m *message) kind() string {
+	if m.Kind == "" {
+		return notification
+	}
+	return m.Kind
+}
+
+// confirm is the URL that confirms a subscription.
+func (m *message) confirm() string {
+	return m.Host + "/?Action=ConfirmSubscription&TopicArn=" + m.Topic + "&Token=" + m.Token
 }
 
 // attribute is a message attribute; of a Binary one, Value is the bytes.
@@ -45,9 +64,15 @@ func (m *message) signed() []byte {
 	if m.HasSubject {
 		line("Subject", m.Subject)
 	}
+	if m.Kind != "" {
+		line("SubscribeURL", m.confirm())
+	}
 	line("Timestamp", m.time())
+	if m.Kind != "" {
+		line("Token", m.Token)
+	}
 	line("TopicArn", m.Topic)
-	line("Type", "Notification")
+	line("Type", m.kind())
 	return b
 }
 
@@ -70,18 +95,29 @@ func (m *message) envelope(subscription string, s stamp) string {
 		b = append(appendJSON(b, v), ",\n"...)
 	}
 	b = append(b, "{\n"...)
-	field("Type", "Notification")
+	field("Type", m.kind())
 	field("MessageId", m.ID)
+	if m.Sequence != 0 {
+		field("SequenceNumber", sequenceNumber(m.Sequence))
+	}
+	if m.Kind != "" {
+		field("Token", m.Token)
+	}
 	field("TopicArn", m.Topic)
 	if m.HasSubject {
 		field("Subject", m.Subject)
 	}
 	field("Message", m.Body)
+	if m.Kind != "" {
+		field("SubscribeURL", m.confirm())
+	}
 	field("Timestamp", m.time())
 	field("SignatureVersion", m.Version)
 	field("Signature", s.signature)
 	field("SigningCertURL", m.Host+s.cert)
-	field("UnsubscribeURL", m.unsubscribe(subscription))
+	if m.Kind == "" {
+		field("UnsubscribeURL", m.unsubscribe(subscription))
+	}
 	if len(m.Attributes) == 0 {
 		b = append(b[:len(b)-2], "\n}"...)
 		return string(b)
@@ -242,7 +278,8 @@ func (m *message) AppendBinary(b []byte) ([]byte, error) {
 	for _, a := range m.Attributes {
 		b = appendText(b, a.Name, a.Type, a.Value)
 	}
-	return b, nil
+	b = appendText(b, m.Kind, m.Token, m.Group, m.Deduplication)
+	return binary.AppendUvarint(b, m.Sequence), nil
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
@@ -260,4 +297,9 @@ func (m *message) read(r *reader) {
 	for n := r.uint(); n > 0 && r.err == nil; n-- {
 		m.Attributes = append(m.Attributes, attribute{Name: r.text(), Type: r.text(), Value: r.text()})
 	}
+	if len(r.b) == 0 {
+		return // a record of before there were kinds
+	}
+	m.Kind, m.Token, m.Group, m.Deduplication = r.text(), r.text(), r.text(), r.text()
+	m.Sequence = r.uint()
 }

@@ -28,7 +28,7 @@ type publication struct {
 	message
 	bodies map[string]string // by protocol; "default" is for the others; nil when all get Body
 	size   int
-	signed *pending // begun when some delivery needs it
+	signed string // the key it was last begun to be signed with
 }
 
 // entry is what Publish and the entries of PublishBatch have in common.
@@ -37,6 +37,22 @@ type entry struct {
 	hasSubject                  bool
 	attributes                  map[string]sns.MessageAttributeValue
 	group, deduplication        *string
+}
+
+// check checks the parts of an entry that depend on the kind of topic.
+func (e *entry) check(fifo bool) error {
+	if e.group != nil && !fifoToken(*e.group) {
+		return invalid("MessageGroupId Reason: MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length")
+	}
+	switch {
+	case fifo && e.group == nil:
+		return invalid("The MessageGroupId parameter is required for FIFO topics")
+	case !fifo && e.deduplication != nil:
+		return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+	case e.deduplication != nil && !fifoToken(*e.deduplication):
+		return invalid("MessageDeduplicationId Reason: MessageDeduplicationId can only include alphanumeric and punctuation characters. 1 to 128 in length")
+	}
+	return nil
 }
 
 // newPublication checks an entry and makes the message.
@@ -52,11 +68,14 @@ func (s *Service) newPublication(ctx context.Context, topic string, e entry) (*p
 			return nil, err
 		}
 	}
-	if e.deduplication != nil {
-		return nil, invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+	if err := e.check(strings.HasSuffix(topic, ".fifo")); err != nil {
+		return nil, err
 	}
 	if e.group != nil {
-		return nil, notYet("MessageGroupId on a standard topic")
+		p.Group = *e.group
+	}
+	if e.deduplication != nil {
+		p.Deduplication = *e.deduplication
 	}
 	p.size = len(e.message) + len(e.subject)
 	for _, name := range slices.Sorted(maps.Keys(e.attributes)) {
@@ -187,8 +206,12 @@ func (p *publication) event(scope pattern.Kind) *pattern.Event {
 func (s *Service) Publish(ctx context.Context, in *sns.PublishInput) (*sns.PublishOutput, error) {
 	topic := in.GetTopicArn() + in.GetTargetArn()
 	switch {
+	case in.PhoneNumber != nil && topic == "":
+		return s.publishTo(ctx, target{Protocol: "sms", Endpoint: *in.PhoneNumber}, in)
+	case in.TopicArn == nil && isEndpoint(in.GetTargetArn()):
+		return s.publishTo(ctx, target{Protocol: "application", Endpoint: *in.TargetArn}, in)
 	case in.PhoneNumber != nil:
-		return nil, notYet("a message to a phone number")
+		return nil, invalid("PhoneNumber Reason: PhoneNumber and TopicArn or TargetArn are mutually exclusive")
 	case in.TopicArn == nil && in.TargetArn == nil:
 		return nil, invalid("TopicArn or TargetArn Reason: no value for required parameter")
 	case in.TopicArn != nil && in.TargetArn != nil:
@@ -199,7 +222,58 @@ func (s *Service) Publish(ctx context.Context, in *sns.PublishInput) (*sns.Publi
 	if err != nil {
 		return nil, err
 	}
-	err = s.db.Update(ctx, func(tx *store.Tx) error { return s.fanOut(ctx, tx, p) })
+	err = s.db.Update(ctx, func(tx *store.Tx) error { return s.fanOut(ctx, tx, p) }, p.lock()...)
+	if err != nil {
+		return nil, err
+	}
+	return &sns.PublishOutput{MessageId: new(p.ID), SequenceNumber: p.sequence()}, nil
+}
+
+func isEndpoint(arn string) bool {
+	_, _, _, ok := parsePush(arn, "endpoint")
+	return ok
+}
+
+// publishTo sends a message to one number or device, without a topic.
+func (s *Service) publishTo(ctx context.Context, t target, in *sns.PublishInput) (*sns.PublishOutput, error) {
+	if in.MessageGroupId != nil || in.MessageDeduplicationId != nil {
+		return nil, invalid("MessageGroupId Reason: The request includes MessageGroupId parameter that is not valid for this target")
+	}
+	p, err := s.newPublication(ctx, "", entry{message: in.Message, subject: in.GetSubject(), structure: in.GetMessageStructure(), hasSubject: in.Subject != nil,
+		attributes: in.MessageAttributes})
+	if err != nil {
+		return nil, err
+	}
+	d := delivery{target: t, message: p.message}
+	d.ID = t.Endpoint
+	d.message.Body = p.body(t.bodyKey())
+	if t.Protocol == "sms" {
+		if err := checkPhone(t.Endpoint); err != nil {
+			return nil, err
+		}
+		if utf8.RuneCountInString(d.message.Body) > maxText {
+			return nil, invalid("Message too long")
+		}
+	}
+	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		if t.Protocol == "application" {
+			_, e, err := findEndpoint(tx, t.Endpoint)
+			if aws.IsCode(err, "NotFoundException") {
+				err = invalid("TargetArn Reason: No endpoint found for the target arn specified")
+			}
+			if err == nil && e.Disabled {
+				err = sns.EndpointDisabledException("Endpoint is disabled")
+			}
+			if err != nil {
+				return err
+			}
+		} else {
+			a, _ := accounts.Get(tx, store.K())
+			d.Report = a.Attributes["DeliveryStatusIAMRole"] != ""
+		}
+		s.add(tx, d)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +287,7 @@ func (s *Service) PublishBatch(ctx context.Context, in *sns.PublishBatchInput) (
 	}
 	out := &sns.PublishBatchOutput{Successful: []sns.PublishBatchResultEntry{}, Failed: []sns.BatchResultErrorEntry{}}
 	var publications []*publication
+	var accepted []string // their entries' ids
 	size := 0
 	for _, e := range in.PublishBatchRequestEntries {
 		p, err := s.newPublication(ctx, in.TopicArn, entry{e.Message, e.GetSubject(), e.GetMessageStructure(), e.Subject != nil,
@@ -228,12 +303,12 @@ func (s *Service) PublishBatch(ctx context.Context, in *sns.PublishBatchInput) (
 		}
 		size += p.size
 		publications = append(publications, p)
-		out.Successful = append(out.Successful, sns.PublishBatchResultEntry{Id: new(e.Id), MessageId: new(p.ID)})
+		accepted = append(accepted, e.Id)
 	}
 	if size > maxMessage {
 		return nil, sns.BatchRequestTooLongException("The length of all the messages put together is more than the limit.")
 	}
-	return out, s.db.Update(ctx, func(tx *store.Tx) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		if _, err := findTopic(ctx, tx, in.TopicArn); err != nil {
 			return err
 		}
@@ -243,7 +318,11 @@ func (s *Service) PublishBatch(ctx context.Context, in *sns.PublishBatchInput) (
 			}
 		}
 		return nil
-	})
+	}, topicLock(in.TopicArn)...)
+	for i, p := range publications {
+		out.Successful = append(out.Successful, sns.PublishBatchResultEntry{Id: &accepted[i], MessageId: new(p.ID), SequenceNumber: p.sequence()})
+	}
+	return out, err
 }
 
 // checkBatch applies the rules for a batch's entries as a whole.

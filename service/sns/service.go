@@ -8,6 +8,7 @@ import (
 	"fogbank/api/sns"
 	"fogbank/api/sqs"
 	"fogbank/aws"
+	"fogbank/egress"
 	"fogbank/policy"
 	"fogbank/relay"
 	"fogbank/store"
@@ -33,16 +34,37 @@ type Service struct {
 	log       *slog.Logger
 	queues    Queues
 	functions Functions
+	logs      Logs
+	roles     Roles
+	network   egress.Network
 	signer    *signer
-	relay     *relay.Relay[delivery]
+	relay     *relay.Relay[delivery] // to queues and functions, in order
+	outside   *relay.Relay[delivery] // to everything else
+
+	smsGateway, pushGateway string
 }
 
 var _ sns.Service = (*Service)(nil)
 
-// New returns the service. It delivers through queues and functions, which are to call as
-// sns.amazonaws.com, on behalf of the call in their context.
-func New(db *store.DB, w *world.World, log *slog.Logger, queues Queues, functions Functions) *Service {
-	s := &Service{db: db, world: w, log: log, queues: queues, functions: functions, signer: newSigner(db, w)}
+// Options are what the service works with; all are required but those that say otherwise.
+type Options struct {
+	Log *slog.Logger
+	// Queues and Functions are to call as sns.amazonaws.com, on behalf of the call in their context.
+	Queues    Queues
+	Functions Functions
+	// Roles is to call as sns.amazonaws.com, and Logs as the principal of the call in their context.
+	Logs  Logs
+	Roles Roles
+	// Network leads to endpoints outside.
+	Network egress.Network
+	// SMSGateway and PushGateway are URLs that take text messages and pushes as JSON; "": they go to the outbox.
+	SMSGateway, PushGateway string
+}
+
+// New returns the service.
+func New(db *store.DB, w *world.World, o Options) *Service {
+	s := &Service{db: db, world: w, log: o.Log, queues: o.Queues, functions: o.Functions, logs: o.Logs, roles: o.Roles, network: o.Network,
+		smsGateway: o.SMSGateway, pushGateway: o.PushGateway, signer: newSigner(db, w)}
 	s.relay = relay.New(relay.Options[delivery]{
 		Name:    "sns/delivery",
 		Deliver: s.deliver,
@@ -53,11 +75,36 @@ func New(db *store.DB, w *world.World, log *slog.Logger, queues Queues, function
 		Ordered: true,
 		Lanes:   deliveryLanes,
 	})
+	s.outside = relay.New(relay.Options[delivery]{
+		Name:    "sns/outside",
+		Deliver: s.deliverOutside,
+		Retry:   s.retryOutside,
+		Dead:    s.dead,
+		Lanes:   outsideLanes,
+	})
 	return s
 }
 
 // Start begins to deliver in the background.
-func (s *Service) Start() { s.relay.Start(s.db, s.world, s.log) }
+func (s *Service) Start() {
+	s.relay.Start(s.db, s.world, s.log)
+	s.outside.Start(s.db, s.world, s.log)
+	expiries.Run(s.db, s.expire)
+}
+
+// add puts a delivery on its way. A lane is a subscription, and of a FIFO topic one of its groups.
+func (s *Service) add(tx *store.Tx, d delivery) {
+	switch d.Protocol {
+	case "sqs", "lambda":
+		lane := d.ID
+		if d.message.Sequence != 0 {
+			lane += "/" + d.message.Group
+		}
+		s.relay.Add(tx, lane, d)
+	default:
+		s.outside.Add(tx, d.ID, d)
+	}
+}
 
 // Access implements gate.Service: operations on a topic name the topic, those on a subscription
 // or on nothing in particular name "*", as AWS's reference has it.
@@ -65,12 +112,24 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 	switch in := in.(type) {
 	case *sns.CreateTopicInput:
 		c := aws.CallFrom(ctx)
-		return aws.On(aws.MakeARN("sns", c.Region, c.Account, in.Name)), nil
+		access := aws.On(aws.MakeARN("sns", c.Region, c.Account, in.Name))
+		for name, v := range in.Attributes {
+			access = passing(access, name, v)
+		}
+		return access, nil
+	case *sns.SetTopicAttributesInput:
+		access, err := on(in.TopicArn)
+		return passing(access, in.AttributeName, in.GetAttributeValue()), err
 	case *sns.PublishInput:
 		if in.TopicArn == nil && in.TargetArn == nil {
 			return aws.On("*"), nil
 		}
 		return on(in.GetTopicArn() + in.GetTargetArn())
+	case *sns.UnsubscribeInput:
+		if aws.CallFrom(ctx).Principal.Kind == aws.Anonymous {
+			topic, _, _, err := parseSubscription(in.SubscriptionArn)
+			return aws.On(aws.ARN(topic)), err
+		}
 	case *sns.SubscribeInput:
 		access, err := on(in.TopicArn)
 		if err == nil {
@@ -79,13 +138,26 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 		return access, err
 	case interface{ GetTopicArn() string }:
 		return on(in.GetTopicArn())
+	case interface{ GetPlatformApplicationArn() string }:
+		return on(in.GetPlatformApplicationArn())
+	case interface{ GetEndpointArn() string }:
+		return on(in.GetEndpointArn())
 	case interface{ GetResourceArn() string }:
 		return on(in.GetResourceArn())
 	}
 	return aws.On("*"), nil
 }
 
-// on is the access to a topic by its ARN.
+// passing adds that a role is handed to SNS, for logging.
+func passing(access []aws.Access, attribute, v string) []aws.Access {
+	if _, what, ok := feedbackAttribute(attribute); !ok || what == "SuccessFeedbackSampleRate" || v == "" {
+		return access
+	}
+	return append(access, aws.Access{Action: "iam:PassRole", Resource: aws.ARN(v),
+		Context: map[string][]string{"iam:PassedToService": {"sns.amazonaws.com"}}})
+}
+
+// on is the access to a topic, or something of push, by its ARN.
 func on(arn string) ([]aws.Access, error) {
 	if _, err := parseTopic(aws.ARN(arn)); err != nil {
 		return nil, err

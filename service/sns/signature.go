@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,10 +30,21 @@ import (
 // every delivery of the message uses the same one: the signatures lately made are kept in memory,
 // which is the one thing the service remembers. They can be made again at any time.
 const (
-	queueKey     = "queue"
-	queueKeyBits = 1024
-	keptStamps   = 512
+	queueKey   = "queue"
+	webKey     = "web"
+	keptStamps = 512
 )
+
+// keyBits is the size of each key.
+var keyBits = map[string]int{queueKey: 1024, webKey: 2048}
+
+// keyFor names the key that signs messages of a protocol.
+func keyFor(protocol string) string {
+	if protocol == "sqs" || protocol == "lambda" {
+		return queueKey
+	}
+	return webKey
+}
 
 // certificateLife is how long a certificate is valid.
 const certificateLife = 20 * 365 * 24 * time.Hour
@@ -57,7 +69,7 @@ var signingKeys = store.Derive(keys, func(_ store.Key, r keyRecord) (*signingKey
 		return nil, fmt.Errorf("read the signing key: %w", err)
 	}
 	sum := sha256.Sum256(r.Certificate)
-	return &signingKey{private, "/SimpleNotificationService-" + hex.EncodeToString(sum[:16]) + ".pem",
+	return &signingKey{private, certificatePrefix + hex.EncodeToString(sum[:16]) + ".pem",
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate})}, nil
 })
 
@@ -84,20 +96,19 @@ func newSigner(db *store.DB, w *world.World) *signer {
 }
 
 // begin has a message signed in the background.
-func (s *signer) begin(m *message) *pending {
-	p, mine := s.slot(m)
+func (s *signer) begin(m *message, key string) {
+	p, mine := s.slot(m, key)
 	if mine {
 		m := *m
-		s.world.Go(func(ctx context.Context) { s.fill(ctx, p, &m) })
+		s.world.Go(func(ctx context.Context) { s.fill(ctx, p, &m, key) })
 	}
-	return p
 }
 
 // sign returns the message's signature, from memory when it was made lately.
-func (s *signer) sign(ctx context.Context, m *message) (stamp, error) {
-	p, mine := s.slot(m)
+func (s *signer) sign(ctx context.Context, m *message, key string) (stamp, error) {
+	p, mine := s.slot(m, key)
 	if mine {
-		s.fill(ctx, p, m)
+		s.fill(ctx, p, m, key)
 	}
 	select {
 	case <-p.done:
@@ -108,14 +119,14 @@ func (s *signer) sign(ctx context.Context, m *message) (stamp, error) {
 		return stamp{}, ctx.Err()
 	}
 	retried := &pending{done: make(chan struct{})}
-	s.fill(ctx, retried, m)
+	s.fill(ctx, retried, m, key)
 	return retried.stamp, retried.err
 }
 
 // slot finds the message's signature or makes room for it, which is then the caller's to fill.
-func (s *signer) slot(m *message) (p *pending, mine bool) {
+func (s *signer) slot(m *message, key string) (p *pending, mine bool) {
 	sum := sha256.Sum256([]byte(m.Body))
-	id := m.ID + string(sum[:8])
+	id := key + m.ID + string(sum[:8])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p, ok := s.made[id]; ok {
@@ -130,9 +141,9 @@ func (s *signer) slot(m *message) (p *pending, mine bool) {
 }
 
 // fill makes the signature.
-func (s *signer) fill(ctx context.Context, p *pending, m *message) {
+func (s *signer) fill(ctx context.Context, p *pending, m *message, name string) {
 	defer close(p.done)
-	key, err := s.key(ctx)
+	key, err := s.key(ctx, name)
 	if err != nil {
 		p.err = err
 		return
@@ -149,23 +160,23 @@ func (s *signer) fill(ctx context.Context, p *pending, m *message) {
 	p.stamp, p.err = stamp{base64.StdEncoding.EncodeToString(signature), key.path}, err
 }
 
-// key returns the signing key, made when there is none yet.
-func (s *signer) key(ctx context.Context) (*signingKey, error) {
+// key returns a signing key, made when there is none yet.
+func (s *signer) key(ctx context.Context, name string) (*signingKey, error) {
 	var key *signingKey
 	read := func(tx *store.Tx) (err error) {
-		key, _, err = signingKeys.Get(tx, store.K(queueKey))
+		key, _, err = signingKeys.Get(tx, store.K(name))
 		return err
 	}
 	if err := s.db.View(ctx, read); err != nil || key != nil {
 		return key, err
 	}
-	record, err := newKey(s.world, queueKeyBits)
+	record, err := newKey(s.world, keyBits[name])
 	if err != nil {
 		return nil, err
 	}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		if !keys.Has(tx, store.K(queueKey)) {
-			keys.Put(tx, store.K(queueKey), record)
+		if !keys.Has(tx, store.K(name)) {
+			keys.Put(tx, store.K(name), record)
 		}
 		return nil
 	})
@@ -230,11 +241,26 @@ func prime(w *world.World, bits int) *big.Int {
 	}
 }
 
+// certificatePrefix begins the path of every certificate.
+const certificatePrefix = "/SimpleNotificationService-"
+
+// IsCertificate reports whether a path may be that of a signing certificate.
+func IsCertificate(path string) bool {
+	return strings.HasPrefix(path, certificatePrefix) && strings.HasSuffix(path, ".pem")
+}
+
 // Certificate returns the PEM form of the signing certificate served at a path, "/SimpleNotificationService-….pem".
 func (s *Service) Certificate(ctx context.Context, path string) (pem []byte, found bool, err error) {
-	key, err := s.signer.key(ctx)
-	if err != nil || key.path != path {
-		return nil, false, err
-	}
-	return key.pem, true, nil
+	return pem, found, s.db.View(ctx, func(tx *store.Tx) error {
+		for name := range keyBits {
+			key, ok, err := signingKeys.Get(tx, store.K(name))
+			if err != nil {
+				return err
+			}
+			if ok && key.path == path {
+				pem, found = key.pem, true
+			}
+		}
+		return nil
+	})
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"strconv"
 	"strings"
 
 	"fogbank/api/sns"
 	"fogbank/aws"
+	"fogbank/egress"
 	"fogbank/pattern"
 	"fogbank/store"
 )
@@ -26,16 +28,23 @@ type subscription struct {
 	Endpoint   string
 	Principal  string            // the ARN of who subscribed
 	Attributes map[string]string // those that were set
+
+	Pending         bool   // until its endpoint confirms it
+	Ended           bool   // without a signature: its endpoint may still change its mind
+	Token           string // of the confirmation
+	ConfirmationID  string // the id of the message with the token
+	Unauthenticated bool   // it was confirmed without a signature
+	Guarded         bool   // ending it takes a signature
 }
 
 var subscriptions = store.NewTable[subscription]("sns/subscription", store.Regional)
 
 // protocols are those of AWS; only some can be delivered to.
-var protocols = map[string]bool{"sqs": true, "lambda": true, "http": false, "https": false, "email": false,
-	"email-json": false, "sms": false, "application": false, "firehose": false}
+var protocols = map[string]bool{"sqs": true, "lambda": true, "http": true, "https": true, "email": true,
+	"email-json": true, "sms": true, "application": true, "firehose": false}
 
 // checkEndpoint checks a protocol and its endpoint.
-func checkEndpoint(protocol, endpoint string) error {
+func checkEndpoint(protocol, endpoint string, fifo bool) error {
 	written, known := protocols[protocol]
 	if !known {
 		return invalid("Does not support this protocol string: %s", protocol)
@@ -45,9 +54,21 @@ func checkEndpoint(protocol, endpoint string) error {
 	}
 	p, ok := aws.ARN(endpoint).Parse()
 	switch {
+	case fifo && protocol != "sqs":
+		return invalid("Invalid protocol type: %s", protocol)
+	case protocol == "http" || protocol == "https":
+		if egress.CheckURL(endpoint) != nil || !strings.HasPrefix(endpoint, protocol+"://") {
+			return invalid("Endpoint must match the specified protocol")
+		}
+	case strings.HasPrefix(protocol, "email") && egress.CheckAddress(endpoint) != nil:
+		return invalid("Email address")
+	case protocol == "sms" && !phone.MatchString(endpoint):
+		return invalid("Invalid SMS endpoint: %s", endpoint)
+	case protocol == "application" && !isEndpoint(endpoint):
+		return invalid("Application endpoint arn invalid: %s", endpoint)
 	case protocol == "sqs" && (!ok || p.Service != "sqs" || p.Account == ""):
 		return invalid("SQS endpoint ARN")
-	case protocol == "sqs" && strings.HasSuffix(p.Resource, ".fifo"):
+	case protocol == "sqs" && !fifo && strings.HasSuffix(p.Resource, ".fifo"):
 		return invalid("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
 	case protocol == "lambda" && (!ok || p.Service != "lambda" || !strings.HasPrefix(p.Resource, "function:")):
 		return invalid("Lambda endpoint ARN")
@@ -62,7 +83,7 @@ func (sub *subscription) set(name, v string) error {
 		if v = strings.ToLower(v); v != "true" && v != "false" {
 			return invalid("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", v)
 		}
-		if v == "true" && sub.Protocol != "sqs" {
+		if v == "true" && sub.Protocol != "sqs" && sub.Protocol != "http" && sub.Protocol != "https" {
 			return invalid("Attributes Reason: Delivery protocol [%s] does not support raw message delivery.", sub.Protocol)
 		}
 	case "FilterPolicy":
@@ -78,6 +99,12 @@ func (sub *subscription) set(name, v string) error {
 			return err
 		}
 	case "DeliveryPolicy":
+		if sub.Protocol == "http" || sub.Protocol == "https" {
+			if _, err := parseDeliveryPolicy(v); err != nil {
+				return err
+			}
+			break
+		}
 		return invalid("Delivery protocol [%s] does not support delivery policy.", sub.Protocol)
 	case "SubscriptionRoleArn", "ReplayPolicy":
 		return notYet("the subscription attribute " + name)
@@ -143,14 +170,17 @@ func deadLetterTarget(text string) (string, error) {
 	return *redrive.DeadLetterTargetArn, nil
 }
 
-// Subscribe adds an endpoint to a topic. The same endpoint twice is the same subscription,
-// unless its attributes differ, which is an error.
-func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
-	if err := checkEndpoint(in.Protocol, in.GetEndpoint()); err != nil {
+// pendingARN is what stands for the ARN of a subscription that is not confirmed.
+const pendingARN = "pending confirmation"
+
+// newSubscription checks what is to be subscribed.
+func (s *Service) newSubscription(ctx context.Context, in *sns.SubscribeInput) (*subscription, error) {
+	if err := checkEndpoint(in.Protocol, in.GetEndpoint(), strings.HasSuffix(in.TopicArn, ".fifo")); err != nil {
 		return nil, err
 	}
-	sub := subscription{ID: s.world.UUID(), Protocol: in.Protocol, Endpoint: in.GetEndpoint(),
-		Principal: string(aws.CallFrom(ctx).Principal.ARN), Attributes: map[string]string{}}
+	sub := &subscription{ID: s.world.UUID(), Protocol: in.Protocol, Endpoint: in.GetEndpoint(), ConfirmationID: s.world.UUID(),
+		Principal: string(aws.CallFrom(ctx).Principal.ARN), Attributes: map[string]string{}, Pending: needsConfirmation(in.Protocol)}
+	sub.Token = s.newToken(sub.ID)
 	for name, v := range in.Attributes {
 		if err := sub.set(name, v); err != nil {
 			return nil, err
@@ -159,10 +189,21 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 	if err := sub.check(); err != nil {
 		return nil, err
 	}
-	if sub.Attributes["RawMessageDelivery"] != "true" {
-		if _, err := s.signer.key(ctx); err != nil { // made now, so that no message waits for it
+	if sub.Pending || sub.Attributes["RawMessageDelivery"] != "true" {
+		if _, err := s.signer.key(ctx, keyFor(sub.Protocol)); err != nil { // made now, so that no message waits for it
 			return nil, err
 		}
+	}
+	return sub, nil
+}
+
+// Subscribe adds an endpoint to a topic. The same endpoint twice is the same subscription,
+// unless its attributes differ, which is an error. Endpoints that are not AWS's own are asked to confirm, and asked
+// again when they are subscribed again.
+func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
+	sub, err := s.newSubscription(ctx, in)
+	if err != nil {
+		return nil, err
 	}
 	out := &sns.SubscribeOutput{}
 	return out, s.db.Update(ctx, func(tx *store.Tx) error {
@@ -170,30 +211,57 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 		if err != nil {
 			return err
 		}
-		count, policies := 0, 0
-		for _, have := range subscriptions.All(tx, store.K(t.Name)) {
-			if have.Protocol == sub.Protocol && have.Endpoint == sub.Endpoint {
-				out.SubscriptionArn = new(in.TopicArn + ":" + have.ID)
-				if len(in.Attributes) > 0 && !maps.Equal(have.Attributes, sub.Attributes) {
-					return invalid("Attributes Reason: Subscription already exists with different attributes")
-				}
-				return nil
-			}
-			count++
-			if have.Attributes["FilterPolicy"] != "" {
-				policies++
+		have, err := roomFor(tx, t.Name, sub)
+		if err != nil {
+			return err
+		}
+		chosen := *sub
+		if have != nil {
+			chosen = *have
+			if len(in.Attributes) > 0 && !have.Ended && !maps.Equal(have.Attributes, sub.Attributes) {
+				return invalid("Attributes Reason: Subscription already exists with different attributes")
 			}
 		}
-		if count >= maxSubscriptions {
-			return sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", maxSubscriptions)
+		out.SubscriptionArn = new(in.TopicArn + ":" + chosen.ID)
+		if have != nil && !have.Pending && !have.Ended {
+			return nil
 		}
-		if policies >= maxFilterPolicies && sub.Attributes["FilterPolicy"] != "" {
-			return errTooManyPolicies()
+		if have != nil && have.Ended {
+			chosen.Attributes, chosen.Pending, chosen.Ended = sub.Attributes, true, false
 		}
-		out.SubscriptionArn = new(in.TopicArn + ":" + sub.ID)
-		subscriptions.Put(tx, store.K(t.Name, sub.ID), sub)
-		return nil
+		key := store.K(t.Name, chosen.ID)
+		if !chosen.Pending {
+			chosen.Token, chosen.ConfirmationID = "", ""
+			subscriptions.Put(tx, key, chosen)
+			return nil
+		}
+		if !in.GetReturnSubscriptionArn() {
+			out.SubscriptionArn = new(pendingARN)
+		}
+		chosen.ConfirmationID = sub.ConfirmationID
+		return s.await(ctx, tx, in.TopicArn, key, &chosen, confirmation)
 	})
+}
+
+// roomFor returns the subscription there is of the same endpoint, nil if there is none, and refuses one too many.
+func roomFor(tx *store.Tx, topic string, sub *subscription) (*subscription, error) {
+	count, policies := 0, 0
+	for _, have := range subscriptions.All(tx, store.K(topic)) {
+		if have.Protocol == sub.Protocol && have.Endpoint == sub.Endpoint {
+			return &have, nil
+		}
+		count++
+		if have.Attributes["FilterPolicy"] != "" {
+			policies++
+		}
+	}
+	if count >= maxSubscriptions {
+		return nil, sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", maxSubscriptions)
+	}
+	if policies >= maxFilterPolicies && sub.Attributes["FilterPolicy"] != "" {
+		return nil, errTooManyPolicies()
+	}
+	return nil, nil
 }
 
 func errTooManyPolicies() error {
@@ -224,33 +292,12 @@ func findSubscription(tx *store.Tx, arn string) (topicARN string, key store.Key,
 	ok := topicARN == arnOf(tx, name)
 	if ok {
 		sub, ok = subscriptions.Get(tx, key)
+		ok = ok && !sub.Ended
 	}
 	if !ok {
 		return "", "", sub, sns.NotFoundException("Subscription does not exist")
 	}
 	return topicARN, key, sub, nil
-}
-
-// Unsubscribe removes a subscription. Deliveries already pending are still made. Removing one that
-// is missing succeeds.
-func (s *Service) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error) {
-	return &sns.UnsubscribeOutput{}, s.db.Update(ctx, func(tx *store.Tx) error {
-		topicARN, key, _, err := findSubscription(tx, in.SubscriptionArn)
-		if aws.IsCode(err, "NotFoundException") {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		subscriptions.Delete(tx, key)
-		t, err := findTopic(ctx, tx, topicARN)
-		if err != nil {
-			return err
-		}
-		t.Deleted++
-		topics.Put(tx, store.K(t.Name), t)
-		return nil
-	})
 }
 
 // GetSubscriptionAttributes returns a subscription's attributes with their defaults.
@@ -267,17 +314,33 @@ func (s *Service) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubs
 			"Owner":                        tx.Account(),
 			"Protocol":                     sub.Protocol,
 			"Endpoint":                     sub.Endpoint,
-			"PendingConfirmation":          "false",
-			"ConfirmationWasAuthenticated": "true",
+			"PendingConfirmation":          strconv.FormatBool(sub.Pending),
+			"ConfirmationWasAuthenticated": strconv.FormatBool(!sub.Pending && !sub.Unauthenticated),
 			"RawMessageDelivery":           "false",
 			"SubscriptionPrincipal":        sub.Principal,
 		}
 		maps.Copy(out.Attributes, sub.Attributes)
+		if sub.Protocol == "http" || sub.Protocol == "https" {
+			if err := showPolicy(tx, topicARN, &sub, out.Attributes); err != nil {
+				return err
+			}
+		}
 		if sub.Attributes["FilterPolicy"] != "" && sub.Attributes["FilterPolicyScope"] == "" {
 			out.Attributes["FilterPolicyScope"] = "MessageAttributes"
 		}
 		return nil
 	})
+}
+
+// showPolicy adds the delivery policy in effect.
+func showPolicy(tx *store.Tx, topicARN string, sub *subscription, attributes map[string]string) error {
+	_, f, err := checkTopic(tx, topicARN)
+	if err != nil {
+		return err
+	}
+	p, err := parseDeliveryPolicy(sub.Attributes["DeliveryPolicy"])
+	attributes["EffectiveDeliveryPolicy"] = effective(&f.delivery, &p).String()
+	return err
 }
 
 // SetSubscriptionAttributes sets one attribute of a subscription.
@@ -340,7 +403,7 @@ func (s *Service) list(ctx context.Context, topicARN, from string) (page []sns.S
 	}
 	page = []sns.Subscription{}
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		r := store.Range{After: after, Limit: pageSize + 1}
+		r := store.Range{After: after}
 		if topicARN != "" {
 			t, err := findTopic(ctx, tx, topicARN)
 			if err != nil {
@@ -350,6 +413,9 @@ func (s *Service) list(ctx context.Context, topicARN, from string) (page []sns.S
 		}
 		var last store.Key
 		for key, sub := range subscriptions.Scan(tx, r) {
+			if sub.Ended {
+				continue
+			}
 			if len(page) == pageSize {
 				next = new(token(last))
 				break
@@ -359,7 +425,11 @@ func (s *Service) list(ctx context.Context, topicARN, from string) (page []sns.S
 				return err
 			}
 			arn := arnOf(tx, name)
-			page = append(page, sns.Subscription{SubscriptionArn: new(arn + ":" + sub.ID), Owner: new(tx.Account()),
+			own := arn + ":" + sub.ID
+			if sub.Pending {
+				own = "PendingConfirmation"
+			}
+			page = append(page, sns.Subscription{SubscriptionArn: &own, Owner: new(tx.Account()),
 				Protocol: new(sub.Protocol), Endpoint: new(sub.Endpoint), TopicArn: new(arn)})
 			last = key
 		}

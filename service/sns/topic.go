@@ -21,14 +21,24 @@ type topic struct {
 
 var topics = store.NewTable[topic]("sns/topic", store.Regional)
 
+// fifo reports whether the topic keeps order.
+func (t *topic) fifo() bool { return strings.HasSuffix(t.Name, ".fifo") }
+
 // topicFacts is what a publish and the gate need of a topic.
 type topicFacts struct {
-	version string // of signatures
-	policy  *policy.Document
+	version  string // of signatures
+	policy   *policy.Document
+	delivery topicPolicy
+	display  string
+	feedback map[string]feedback
+	fifo     bool
+	content  bool // deduplicates by content
+	byGroup  bool // deduplicates within a group
 }
 
 var facts = store.Derive(topics, func(_ store.Key, t topic) (*topicFacts, error) {
-	f := &topicFacts{version: "1"}
+	f := &topicFacts{version: "1", fifo: t.fifo(), content: t.Attributes["ContentBasedDeduplication"] == "true",
+		byGroup: t.Attributes["FifoThroughputScope"] == "MessageGroup", display: t.Attributes["DisplayName"], feedback: feedbacks(t.Attributes)}
 	if v := t.Attributes["SignatureVersion"]; v != "" {
 		f.version = v
 	}
@@ -39,7 +49,9 @@ var facts = store.Derive(topics, func(_ store.Key, t topic) (*topicFacts, error)
 		}
 		f.policy = doc
 	}
-	return f, nil
+	var err error
+	f.delivery, err = parseTopicPolicy(t.Attributes["DeliveryPolicy"])
+	return f, err
 })
 
 // parseTopic returns the name in a topic's ARN.
@@ -104,8 +116,12 @@ func (s *Service) CreateTopic(ctx context.Context, in *sns.CreateTopicInput) (*s
 	if err := checkTopicName(in.Name); err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(in.Name, ".fifo") || in.Attributes["FifoTopic"] == "true" {
-		return nil, notYet("a FIFO topic")
+	if fifo := strings.HasSuffix(in.Name, ".fifo"); fifo != (in.Attributes["FifoTopic"] == "true") {
+		if fifo {
+			return nil, invalid("Topic Name")
+		}
+		return nil, invalid("Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, " +
+			"numbers, underscores, and hyphens, and must be between 1 and 256 characters long.")
 	}
 	if in.DataProtectionPolicy != nil {
 		return nil, notYet("DataProtectionPolicy")
@@ -155,7 +171,9 @@ func (s *Service) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput) (*s
 		}
 		for key := range subscriptions.Keys(tx, store.Range{Prefix: store.K(t.Name)}) {
 			subscriptions.Delete(tx, key)
+			paces.Delete(tx, key)
 		}
+		s.forget(tx, t.Name)
 		topics.Delete(tx, store.K(t.Name))
 		return nil
 	})
