@@ -1,6 +1,8 @@
 package lambda
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -39,8 +41,10 @@ type function struct {
 	// Environment is drawn anew whenever environments of before must not be used any more.
 	Environment string
 	Tags        map[string]string
-	Reserved    *int32 // concurrency
-	Version     string `json:",omitempty"` // "" for $LATEST
+	Reserved    *int32     // concurrency
+	Version     string     `json:",omitempty"` // "" for $LATEST
+	Unzipped    int64      `json:",omitempty"` // bytes of the package's files
+	Layers      []layerUse `json:",omitempty"`
 }
 
 var (
@@ -145,6 +149,9 @@ func (s *Service) CreateFunction(ctx context.Context, in *lambda.CreateFunctionI
 		if functions.Has(tx, store.K(r.name)) {
 			return lambda.ResourceConflictException("Function already exist: %s", r.name)
 		}
+		if err := f.useLayers(ctx, tx, in.Layers); err != nil {
+			return err
+		}
 		f.save(tx)
 		if in.GetPublish() {
 			shown = f.publish(tx, nil, revision)
@@ -197,13 +204,11 @@ func refuseUnwritten(in *lambda.CreateFunctionInput) error {
 	case len(in.FileSystemConfigs) > 0:
 		return unwritten("file systems")
 	}
-	return refuseUnwrittenSettings(in.Layers, in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn)
+	return refuseUnwrittenSettings(in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn)
 }
 
-func refuseUnwrittenSettings(layers []string, vpc *lambda.VpcConfig, snap *lambda.SnapStart, logging *lambda.LoggingConfig, key *string) error {
+func refuseUnwrittenSettings(vpc *lambda.VpcConfig, snap *lambda.SnapStart, logging *lambda.LoggingConfig, key *string) error {
 	switch {
-	case len(layers) > 0:
-		return unwritten("layers")
 	case vpc != nil && len(vpc.SubnetIds)+len(vpc.SecurityGroupIds) > 0:
 		return unwritten("functions in a VPC")
 	case snap != nil && snap.GetApplyOn() == lambda.SnapStartApplyOnPublishedVersions:
@@ -244,8 +249,20 @@ func (s *Service) putCode(f *function, zip []byte) error {
 	if err != nil {
 		return err
 	}
-	f.Package, f.PackageBytes = name, int64(len(zip))
+	f.Package, f.PackageBytes, f.Unzipped = name, int64(len(zip)), unzippedSize(zip)
 	return nil
+}
+
+// unzippedSize is how large a package is when unpacked; one that is no zip file was refused before.
+func unzippedSize(b []byte) (size int64) {
+	r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return 0
+	}
+	for _, file := range r.File {
+		size += int64(file.UncompressedSize64)
+	}
+	return size
 }
 
 // touch notes that f changed, in a way that makes its environments useless.
@@ -260,12 +277,16 @@ func (f *function) save(tx *store.Tx) {
 	} else {
 		functions.Put(tx, store.K(f.Name), *f)
 	}
-	packages.Put(tx, packageKey(tx, f.Package, f.holder()), struct{}{})
+	for _, name := range append(f.layerPackages(), f.Package) {
+		packages.Put(tx, packageKey(tx, name, f.holder()), struct{}{})
+	}
 }
 
-// release notes that f does not use its package any more.
+// release notes that f does not use its packages any more.
 func (f *function) release(tx *store.Tx) {
-	packages.Delete(tx, packageKey(tx, f.Package, f.holder()))
+	for _, name := range append(f.layerPackages(), f.Package) {
+		packages.Delete(tx, packageKey(tx, name, f.holder()))
+	}
 }
 
 func packageKey(tx *store.Tx, name, holder string) store.Key {
@@ -287,6 +308,9 @@ func (f *function) describe(r reference) *lambda.FunctionConfiguration {
 	}
 	if len(f.Variables) > 0 {
 		c.Environment = &lambda.EnvironmentResponse{Variables: f.Variables}
+	}
+	for i := range f.Layers {
+		c.Layers = append(c.Layers, lambda.Layer{Arn: &f.Layers[i].ARN, CodeSize: &f.Layers[i].Bytes})
 	}
 	if f.DeadLetter != "" {
 		c.DeadLetterConfig = &lambda.DeadLetterConfig{TargetArn: &f.DeadLetter}
@@ -521,7 +545,10 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 	var shown *function
 	f, err := s.change(ctx, r, in.RevisionId, func(tx *store.Tx, f *function) error {
 		shown = nil
-		f.Package, f.PackageBytes = code.Package, code.PackageBytes
+		f.Package, f.PackageBytes, f.Unzipped = code.Package, code.PackageBytes, code.Unzipped
+		if err := f.fits(); err != nil {
+			return err
+		}
 		f.Modified, f.Revision, f.Environment = stamp.Modified, stamp.Revision, stamp.Environment
 		if len(in.Architectures) > 0 {
 			f.Architectures = in.Architectures
@@ -614,7 +641,7 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 	if len(in.FileSystemConfigs) > 0 {
 		return nil, unwritten("file systems")
 	}
-	if err := refuseUnwrittenSettings(in.Layers, in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn); err != nil {
+	if err := refuseUnwrittenSettings(in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn); err != nil {
 		return nil, err
 	}
 	r, err := refer(ctx, in.FunctionName, "")
@@ -640,6 +667,9 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 		put(&f.Role, in.Role)
 		f.Modified, f.Revision, f.Environment = stamp.Modified, stamp.Revision, stamp.Environment
 		set.apply(f)
+		if in.Layers != nil {
+			return f.useLayers(ctx, tx, in.Layers)
+		}
 		return nil
 	})
 	if err != nil {

@@ -152,7 +152,7 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 	}
 	return compute.Spec{
 		Function: r.unqualified(), Name: f.Name, Version: f.version(), Runtime: f.Runtime, Handler: f.Handler,
-		Code: f.Package, MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
+		Code: f.Package, Layers: f.layerPackages(), MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
 		Variables: f.Variables, Region: r.region, Endpoint: s.o.Endpoint,
 		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
 		Log: func(at time.Time, text string) { s.journal.write(to, at, text) },

@@ -69,9 +69,8 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 		return nil, lambda.InvalidParameterValueException("We currently do not support adding policies for $LATEST.")
 	}
 	st := newStatement(r, in)
-	trial := permissions{Statements: []statement{st}}
-	if doc, err := policy.Parse(trial.document()); err != nil || doc.Check(policy.ResourcePolicy) != nil {
-		return nil, lambda.InvalidParameterValueException("The provided principal was invalid. Please check the principal and try again.")
+	if err := st.check(); err != nil {
+		return nil, err
 	}
 	revision := s.world.UUID()
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
@@ -79,15 +78,8 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 			return err
 		}
 		p, _ := policies.Get(tx, r.key())
-		if in.RevisionId != nil && *in.RevisionId != p.Revision {
-			return wrongRevision()
-		}
-		if p.index(st.Sid) >= 0 {
-			return lambda.ResourceConflictException("The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", st.Sid)
-		}
-		p.Statements, p.Revision = append(p.Statements, st), revision
-		if n := len(p.document()); n > maxPolicy {
-			return lambda.PolicyLengthExceededException("The final policy size (%d) is bigger than the limit (%d).", n, maxPolicy)
+		if err := p.add(st, in.RevisionId, revision); err != nil {
+			return err
 		}
 		policies.Put(tx, r.key(), p)
 		return nil
@@ -100,6 +92,43 @@ func (s *Service) AddPermission(ctx context.Context, in *lambda.AddPermissionInp
 
 func wrongRevision() error {
 	return lambda.PreconditionFailedException("The RevisionId provided does not match the latest RevisionId. Call the GetPolicy API to retrieve the latest RevisionId")
+}
+
+// check makes sure that a policy can be evaluated.
+func (st statement) check() error {
+	trial := permissions{Statements: []statement{st}}
+	if doc, err := policy.Parse(trial.document()); err != nil || doc.Check(policy.ResourcePolicy) != nil {
+		return lambda.InvalidParameterValueException("The provided principal was invalid. Please check the principal and try again.")
+	}
+	return nil
+}
+
+// add adds a statement to p, which must be of the revision wanted, if any.
+func (p *permissions) add(st statement, wanted *string, revision string) error {
+	if wanted != nil && *wanted != p.Revision {
+		return wrongRevision()
+	}
+	if p.index(st.Sid) >= 0 {
+		return lambda.ResourceConflictException("The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", st.Sid)
+	}
+	p.Statements, p.Revision = append(p.Statements, st), revision
+	if n := len(p.document()); n > maxPolicy {
+		return lambda.PolicyLengthExceededException("The final policy size (%d) is bigger than the limit (%d).", n, maxPolicy)
+	}
+	return nil
+}
+
+// remove takes a statement out of p, which must be of the revision wanted, if any.
+func (p *permissions) remove(sid string, wanted *string, revision string) error {
+	if wanted != nil && *wanted != p.Revision {
+		return wrongRevision()
+	}
+	i := p.index(sid)
+	if i < 0 {
+		return lambda.ResourceNotFoundException("Statement %s is not found in resource policy.", sid)
+	}
+	p.Statements, p.Revision = slices.Delete(p.Statements, i, i+1), revision
+	return nil
 }
 
 // newStatement is the statement a request asks for.
@@ -159,14 +188,9 @@ func (s *Service) RemovePermission(ctx context.Context, in *lambda.RemovePermiss
 		if !ok {
 			return lambda.ResourceNotFoundException("No policy is associated with the given resource.")
 		}
-		if in.RevisionId != nil && *in.RevisionId != p.Revision {
-			return wrongRevision()
+		if err := p.remove(in.StatementId, in.RevisionId, revision); err != nil {
+			return err
 		}
-		i := p.index(in.StatementId)
-		if i < 0 {
-			return lambda.ResourceNotFoundException("Statement %s is not found in resource policy.", in.StatementId)
-		}
-		p.Statements, p.Revision = slices.Delete(p.Statements, i, i+1), revision
 		if len(p.Statements) == 0 {
 			policies.Delete(tx, r.key())
 			return nil

@@ -135,13 +135,19 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 	switch in := in.(type) {
 	case *lambda.CreateFunctionInput:
 		list, err := s.accessFunction(ctx, in.FunctionName, "")
-		return append(list, passRole(in.Role)), err
+		return append(append(list, passRole(in.Role)), accessLayers(in.Layers)...), err
 	case *lambda.UpdateFunctionConfigurationInput:
 		list, err := s.accessFunction(ctx, in.FunctionName, "")
 		if in.Role != nil {
 			list = append(list, passRole(*in.Role))
 		}
-		return list, err
+		return append(list, accessLayers(in.Layers)...), err
+	case *lambda.PublishLayerVersionInput:
+		return accessLayer(ctx, in.LayerName, 0)
+	case *lambda.GetLayerVersionByArnInput:
+		return accessLayer(ctx, in.Arn, 0)
+	case *lambda.ListLayerVersionsInput:
+		return aws.On("*"), nil
 	case *lambda.CreateEventSourceMappingInput:
 		return s.accessMappings(ctx, in.FunctionName)
 	case *lambda.ListEventSourceMappingsInput:
@@ -152,6 +158,12 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 		return aws.On(aws.ARN(in.Resource)), nil
 	case *lambda.ListTagsInput:
 		return aws.On(aws.ARN(in.Resource)), nil
+	}
+	if l, ok := in.(interface {
+		GetLayerName() string
+		GetVersionNumber() int64
+	}); ok {
+		return accessLayer(ctx, l.GetLayerName(), l.GetVersionNumber())
 	}
 	if m, ok := in.(interface{ GetUUID() string }); ok {
 		c := aws.CallFrom(ctx)
@@ -196,6 +208,9 @@ func passRole(role string) aws.Access {
 
 // ResourcePolicy returns the policy AddPermission has built up for a function.
 func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (doc *policy.Document, err error) {
+	if strings.HasPrefix(resource.Resource(), "layer:") {
+		return s.layerPolicy(ctx, resource)
+	}
 	name, ok := strings.CutPrefix(resource.Resource(), "function:")
 	if !ok {
 		return nil, nil
@@ -204,6 +219,18 @@ func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (doc *po
 	r.name, r.qualifier, _ = strings.Cut(name, ":")
 	err = s.db.Glance(ctx, func(tx *store.Tx) error {
 		doc, _, err = compiledPolicies.Get(tx, r.key())
+		return err
+	})
+	return doc, err
+}
+
+func (s *Service) layerPolicy(ctx context.Context, resource aws.ARN) (doc *policy.Document, err error) {
+	l, err := referLayer(ctx, string(resource), 0)
+	if err != nil {
+		return nil, nil // nothing there to have a policy
+	}
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		doc, _, err = compiledLayerPolicies.Get(tx, l.key())
 		return err
 	})
 	return doc, err
