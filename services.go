@@ -16,6 +16,7 @@ import (
 	apiiam "fogbank/api/iam"
 	apilambda "fogbank/api/lambda"
 	apilogs "fogbank/api/logs"
+	apipipes "fogbank/api/pipes"
 	apisns "fogbank/api/sns"
 	apisqs "fogbank/api/sqs"
 	apists "fogbank/api/sts"
@@ -28,6 +29,7 @@ import (
 	"fogbank/service/iam"
 	"fogbank/service/lambda"
 	"fogbank/service/logs"
+	"fogbank/service/pipes"
 	"fogbank/service/sns"
 	"fogbank/service/sqs"
 	"fogbank/service/sts"
@@ -52,7 +54,7 @@ type services struct {
 // APIs lists the APIs there are, written or not.
 func APIs() []*wire.API {
 	return []*wire.API{apigatewayv2.API, apidynamodb.API, dynamodbstreams.API, apievents.API, apiiam.API, apilambda.API, apilogs.API,
-		apisns.API, apisqs.API, apists.API}
+		apipipes.API, apisns.API, apisqs.API, apists.API}
 }
 
 // build is THE list: every service, made, wired and put behind the gate, top to bottom.
@@ -91,6 +93,7 @@ func (c *Cloud) build() error {
 	})
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.Endpoint(), Supported: s.supported, Log: c.log})
+	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
 
 	c.mount(apiiam.API, s.iam)
@@ -103,11 +106,12 @@ func (c *Cloud) build() error {
 	c.mount(apilogs.API, groups)
 	c.mount(apilambda.API, s.lambda)
 	c.mount(apigatewayv2.API, apis)
+	c.mount(apipipes.API, tubes)
 	c.gate.Data(apis.Match, apis)
 	c.gate.Data(func(_, path string) bool { return sns.IsCertificate(path) }, http.HandlerFunc(c.serveCertificate))
 	c.gate.Data(func(_, path string) bool { return strings.HasPrefix(path, lambda.DownloadPath) }, http.HandlerFunc(c.serveDownload))
 
-	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start)
+	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start, tubes.Start)
 	s.starts = append(s.starts, s.lambda.Start)
 	return nil
 }

@@ -119,7 +119,11 @@ func (f *Fake) standard(name, arg string) Handler {
 // refusals is a partial batch response naming the records in which text occurs.
 func refusals(event []byte, text string) ([]byte, error) {
 	var batch struct{ Records []json.RawMessage }
-	if err := json.Unmarshal(event, &batch); err != nil {
+	var into any = &batch
+	if bytes.HasPrefix(event, []byte("[")) {
+		into = &batch.Records // a pipe's
+	}
+	if err := json.Unmarshal(event, into); err != nil {
 		return nil, err
 	}
 	type item struct {

@@ -37,6 +37,7 @@ const (
 
 // Record is a record of a stream.
 type Record struct {
+	ID       string // eventID
 	JSON     []byte // as consumers of streams get it
 	Sequence string
 	At       time.Time
@@ -393,7 +394,7 @@ func (h *shardReader) failed(ctx context.Context, records []Record, failures int
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 func (h *shardReader) convert(in *dynamodbstreams.Record) Record {
 	d := in.Dynamodb
-	out := Record{Sequence: d.GetSequenceNumber(), At: d.GetApproximateCreationDateTime()}
+	out := Record{ID: in.GetEventID(), Sequence: d.GetSequenceNumber(), At: d.GetApproximateCreationDateTime()}
 	b := make([]byte, 0, 1024)
 	field := func(name, value string) {
 		b = append(append(append(b, '"'), name...), `":`...)

@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -130,4 +131,9 @@ func (p Path) findAll(v []byte) (json.RawMessage, bool) {
 		}
 	}
 	return append(out, ']'), true
+}
+
+// Under reports whether the path begins with all of another.
+func (p Path) Under(top Path) bool {
+	return len(p) >= len(top) && slices.Equal(p[:len(top)], top)
 }
