@@ -73,7 +73,7 @@ func (s *Service) CreateBackup(ctx context.Context, in *dynamodb.CreateBackupInp
 		}
 		var key store.Key
 		key, b = newBackup(t, made.backup, in.BackupName, dynamodb.BackupTypeUser, now)
-		t.startCopy(tx, copyJob{ID: made.job, Target: copyTarget{Backup: made.backup, Key: key}}, now)
+		t.startCopy(tx, copyJob{ID: made.job, Target: copyTarget{Backup: made.backup, Key: []byte(key)}}, now)
 		backups.Put(tx, key, b)
 		return nil
 	})
@@ -105,7 +105,7 @@ func (t *table) letGo(tx *store.Tx, last jobs, now time.Time) {
 	b.Expires = now.Add(systemBackupLife)
 	backups.Put(tx, key, b)
 	backupEnds.Set(tx, key, b.Expires, string(b.ARN))
-	copyJob{ID: last.job, Source: copySource{Table: t.Name, ID: t.ID}, Target: copyTarget{Backup: b.ID, Key: key}, As: moment{now, t.Version + 1}}.start(tx, now)
+	copyJob{ID: last.job, Source: copySource{Table: t.Name, ID: t.ID}, Target: copyTarget{Backup: b.ID, Key: []byte(key)}, As: moment{now, t.Version + 1}}.start(tx, now)
 }
 
 // endBackup removes a backup that has expired.

@@ -20,25 +20,25 @@ type copyJob struct {
 	Source copySource
 	Target copyTarget
 	As     moment
-	Phase  int       `json:",omitempty"` // 0 for items, 1 for history
-	After  store.Key `json:",omitempty"` // the last row taken, below the source's prefix
-	Count  int64     `json:",omitempty"`
-	Bytes  int64     `json:",omitempty"`
+	Phase  int    `json:",omitempty"` // 0 for items, 1 for history
+	After  []byte `json:",omitempty"` // the last row taken, below the source's prefix
+	Count  int64  `json:",omitempty"`
+	Bytes  int64  `json:",omitempty"`
 }
 
 // copySource is a table or a backup.
 type copySource struct {
-	Table  string    `json:",omitempty"`
-	ID     uint64    `json:",omitempty"` // of the table
-	Backup uint64    `json:",omitempty"`
-	Key    store.Key `json:",omitempty"` // of the backup's record
+	Table  string `json:",omitempty"`
+	ID     uint64 `json:",omitempty"` // of the table
+	Backup uint64 `json:",omitempty"`
+	Key    []byte `json:",omitempty"` // of the backup's record
 }
 
 // copyTarget is a backup or a table.
 type copyTarget struct {
-	Table  string    `json:",omitempty"`
-	Backup uint64    `json:",omitempty"`
-	Key    store.Key `json:",omitempty"` // of the backup's record
+	Table  string `json:",omitempty"`
+	Backup uint64 `json:",omitempty"`
+	Key    []byte `json:",omitempty"` // of the backup's record
 }
 
 var (
@@ -62,40 +62,43 @@ type copied struct {
 
 // copyTable runs a job to its end, from where it was left.
 func (s *Service) copyTable(ctx context.Context, id store.Key, _ bool) error {
-	for more := true; more; {
-		var page []copied
-		var job, next copyJob
-		err := s.db.View(ctx, func(tx *store.Tx) error {
-			var ok bool
-			if job, ok = copyJobs.Get(tx, id); !ok {
-				more = false
-				return nil
-			}
-			var err error
-			page, next, more, err = job.page(tx)
-			return err
-		})
-		if err != nil || job.ID == 0 {
-			return err
-		}
-		now := s.world.Now()
-		err = s.db.Update(ctx, func(tx *store.Tx) error {
-			if err := next.store(tx, page); err != nil {
-				return err
-			}
-			if more {
-				copyJobs.Put(tx, id, next)
-				return nil
-			}
-			copyJobs.Delete(tx, id)
-			next.finish(tx, now)
-			return nil
-		})
-		if err != nil {
+	for {
+		if more, err := s.copyPage(ctx, id); err != nil || !more {
 			return err
 		}
 	}
-	return nil
+}
+
+// copyPage copies the next page of a job; more is false when there is none.
+func (s *Service) copyPage(ctx context.Context, id store.Key) (more bool, err error) {
+	var page []copied
+	var next copyJob
+	found := false
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		job, ok := copyJobs.Get(tx, id)
+		if found = ok; !ok {
+			return nil
+		}
+		var err error
+		page, next, more, err = job.page(tx)
+		return err
+	})
+	if err != nil || !found {
+		return false, err
+	}
+	now := s.world.Now()
+	return more, s.db.Update(ctx, func(tx *store.Tx) error {
+		if err := next.store(tx, page); err != nil {
+			return err
+		}
+		if more {
+			copyJobs.Put(tx, id, next)
+			return nil
+		}
+		copyJobs.Delete(tx, id)
+		next.finish(tx, now)
+		return nil
+	})
 }
 
 // full reports whether a page has enough: what it holds is written again for each index.
@@ -122,14 +125,15 @@ func (j copyJob) page(tx *store.Tx) (page []copied, next copyJob, more bool, err
 	}
 	size, seen := 0, 0
 	for key, item := range source.Scan(tx, store.Range{Prefix: prefix, After: j.after(prefix)}) {
-		next.After = key[len(prefix):]
+		rest := key[len(prefix):]
+		next.After = []byte(rest)
 		seen++
 		changed := false
 		if j.Source.Backup == 0 {
 			_, changed = j.As.before(tx, historyKey(prefix, key))
 		}
 		if !changed {
-			page = append(page, copied{next.After, item})
+			page = append(page, copied{rest, item})
 			size += item.Size()
 		}
 		if full(page, size, indexes) || seen == 4*atOnce {
@@ -141,15 +145,15 @@ func (j copyJob) page(tx *store.Tx) (page []copied, next copyJob, more bool, err
 	if j.Source.Backup != 0 {
 		return page, next, false, nil
 	}
-	next.Phase, next.After = 1, ""
+	next.Phase, next.After = 1, nil
 	return page, next, true, nil
 }
 
 func (j *copyJob) after(prefix store.Key) store.Key {
-	if j.After == "" {
+	if j.After == nil {
 		return ""
 	}
-	return prefix + j.After
+	return prefix + store.Key(j.After)
 }
 
 func (j *copyJob) note(page []copied) {
@@ -173,8 +177,8 @@ func (j *copyJob) pastPage(tx *store.Tx, indexes int) (page []copied, more bool,
 			return page, false, nil
 		}
 		var rest []byte
-		var nanos int64
-		if err := at[len(prefix):].Parse(&rest, &nanos); err != nil {
+		var nanos, number int64
+		if err := at[len(prefix):].Parse(&rest, &nanos, &number); err != nil {
 			return nil, false, err
 		}
 		rows := prefix.Bytes(rest)
@@ -182,7 +186,7 @@ func (j *copyJob) pastPage(tx *store.Tx, indexes int) (page []copied, more bool,
 			page = append(page, copied{store.Key(rest), item})
 			size += item.Size()
 		}
-		j.After = rows.Int(1<<63 - 1)[len(prefix):]
+		j.After = []byte(rows.Int(1<<63 - 1)[len(prefix):])
 		if full(page, size, indexes) {
 			break
 		}
@@ -220,9 +224,9 @@ func (j *copyJob) store(tx *store.Tx, page []copied) error {
 
 // finish makes the target ready and lets the source go.
 func (j *copyJob) finish(tx *store.Tx, now time.Time) {
-	if b, ok := backups.Get(tx, j.Target.Key); ok && j.Target.Backup != 0 {
+	if b, ok := backups.Get(tx, store.Key(j.Target.Key)); ok && j.Target.Backup != 0 {
 		b.Status, b.Count, b.Bytes = dynamodb.BackupStatusAvailable, j.Count, j.Bytes
-		backups.Put(tx, j.Target.Key, b)
+		backups.Put(tx, store.Key(j.Target.Key), b)
 	}
 	if t, ok := tables.Get(tx, store.K(j.Target.Table)); ok && j.Target.Backup == 0 {
 		restored := *t.Restored
@@ -231,9 +235,9 @@ func (j *copyJob) finish(tx *store.Tx, now time.Time) {
 		t.Version++
 		tables.Put(tx, store.K(t.Name), t)
 	}
-	if b, ok := backups.Get(tx, j.Source.Key); ok && j.Source.Backup != 0 {
+	if b, ok := backups.Get(tx, store.Key(j.Source.Key)); ok && j.Source.Backup != 0 {
 		b.Reading--
-		backups.Put(tx, j.Source.Key, b)
+		backups.Put(tx, store.Key(j.Source.Key), b)
 		return
 	}
 	t, ok := tables.Get(tx, store.K(j.Source.Table))

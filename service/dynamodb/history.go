@@ -11,7 +11,7 @@ import (
 )
 
 // history holds items as they were before each change, at (table's ID, rest of the item's key, moment of the change
-// in nanoseconds), for tables with point-in-time recovery and those being copied. The item as it was at a
+// in nanoseconds, number of the change in it), for tables with point-in-time recovery and those being copied. The item as it was at a
 // moment is in the first row of the item after that moment, or, when there is none, in the table. So
 // the table can be read as of any moment while it is being written.
 //
@@ -63,17 +63,19 @@ func (w *write) remember(tx *store.Tx, now time.Time) {
 		return
 	}
 	rows := historyKey(w.t.prefix, w.key)
-	at := now.UnixNano()
+	at, number := now.UnixNano(), int64(0)
 	for key := range history.Keys(tx, store.Range{Prefix: rows, Reverse: true, Limit: 1}) {
-		if last, ok := historyMoment(key, len(rows)); ok && last >= at {
-			at = last + 1
+		if last, n, ok := historyMoment(key, len(rows)); ok && last >= at {
+			at, number = last, n+1
 		}
 	}
-	history.Put(tx, rows.Int(at), past{w.t.Version, w.old})
+	history.Put(tx, rows.Int(at).Int(number), past{w.t.Version, w.old})
 }
 
-func historyMoment(key store.Key, prefix int) (at int64, ok bool) {
-	return at, key[prefix:].Parse(&at) == nil
+// historyMoment takes a row's key apart, behind the prefix of its item.
+func historyMoment(key store.Key, prefix int) (at, number int64, ok bool) {
+	err := key[prefix:].Parse(&at, &number)
+	return at, number, err == nil
 }
 
 // moment is a point in the life of a table: after all changes until the time that were made before the table's
@@ -89,7 +91,7 @@ const clockSlack = time.Minute
 // before returns the item as it was at the moment; changed is false when it has not been changed since.
 func (m moment) before(tx *store.Tx, rows store.Key) (item attribute.Item, changed bool) {
 	for key, p := range history.Scan(tx, store.Range{Prefix: rows, From: rows.Int(m.At.Add(-clockSlack).UnixNano())}) {
-		if at, ok := historyMoment(key, len(rows)); ok && (at > m.At.UnixNano() || p.version >= m.Version) {
+		if at, _, ok := historyMoment(key, len(rows)); ok && (at > m.At.UnixNano() || p.version >= m.Version) {
 			return p.item, true
 		}
 	}
@@ -167,8 +169,8 @@ func (s *Service) oldHistory(ctx context.Context, prefix, after store.Key, horiz
 		n := 0
 		for key := range history.Keys(tx, store.Range{Prefix: prefix, After: after}) {
 			var item []byte
-			var at int64
-			if err := key[len(prefix):].Parse(&item, &at); err != nil {
+			var at, number int64
+			if err := key[len(prefix):].Parse(&item, &at, &number); err != nil {
 				return err
 			}
 			if at <= horizon.UnixNano() {

@@ -156,7 +156,7 @@ func (s *Service) RestoreTableFromBackup(ctx context.Context, in *dynamodb.Resto
 		b.Reading++
 		backups.Put(tx, key, b)
 		tables.Put(tx, store.K(t.Name), t)
-		job.Source = copySource{Backup: b.ID, Key: key}
+		job.Source = copySource{Backup: b.ID, Key: []byte(key)}
 		job.start(tx, now)
 		return nil
 	})
