@@ -50,24 +50,3 @@ func FirstFailed(payload []byte, n int, id func(int) string) (first int, failed 
 	}
 	return 0, true
 }
-
-// BatchInfo says which records of a stream were given up, as dead letters do.
-type BatchInfo struct {
-	ShardID   string `json:"shardId"`
-	Start     string `json:"startSequenceNumber"`
-	End       string `json:"endSequenceNumber"`
-	FirstAt   string `json:"approximateArrivalOfFirstRecord"`
-	LastAt    string `json:"approximateArrivalOfLastRecord"`
-	BatchSize int    `json:"batchSize"`
-	StreamARN string `json:"streamArn"`
-}
-
-// stampForm is how moments are written in dead letters.
-const stampForm = "2006-01-02T15:04:05.000Z"
-
-// Batch describes records of a shard; there must be one.
-func Batch(stream, shard string, records []Record) *BatchInfo {
-	first, last := &records[0], &records[len(records)-1]
-	return &BatchInfo{ShardID: shard, Start: first.Sequence, End: last.Sequence, FirstAt: first.At.UTC().Format(stampForm),
-		LastAt: last.At.UTC().Format(stampForm), BatchSize: len(records), StreamARN: stream}
-}
