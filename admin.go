@@ -11,11 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"fogbank/aws"
 	"fogbank/gate"
+	"fogbank/service/sns"
 )
 
 // AdminSocket is the name of the socket in the data directory at which the
@@ -42,6 +45,12 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, c.hooks.report())
 	case "reset", "state/reset":
 		c.serveReset(w, r)
+	case "outbox":
+		if !c.wellKnown.Load() || r.Method != http.MethodGet || !gate.SameOrigin(r) {
+			http.NotFound(w, r)
+			return
+		}
+		c.outbox(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -92,6 +101,37 @@ func (c *Cloud) reset(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]string{"status": "reset"})
 }
 
+// maxLetters is how many letters of the outbox an answer has.
+const maxLetters = 1000
+
+// outbox answers with the letters of an account and region that come after a number: mail, text messages
+// and pushes for which there is no relay or gateway. Their links confirm subscriptions, so on the listener it is
+// there only while whoever may ask could sign as root anyway.
+func (c *Cloud) outbox(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	call := aws.Call{Account: q.Get("account"), Region: q.Get("region")}
+	if call.Account == "" {
+		call.Account = c.config.Account
+	}
+	if call.Region == "" {
+		call.Region = c.config.Region
+	}
+	after, err := strconv.ParseUint(q.Get("after"), 10, 64)
+	if q.Get("after") == "" {
+		err = nil
+	}
+	if err != nil || !accountForm.MatchString(call.Account) || !regionForm.MatchString(call.Region) {
+		http.Error(w, "outbox?account=…&region=…&after=NUMBER", http.StatusBadRequest)
+		return
+	}
+	letters, err := c.services.topics.Outbox(aws.WithCall(r.Context(), &call), after, maxLetters)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	answer(w, map[string]any{"letters": append([]sns.Letter{}, letters...)})
+}
+
 // serveAdmin serves the commands of the socket until the world stops.
 func (c *Cloud) serveAdmin(dir string) error {
 	path := filepath.Join(dir, AdminSocket)
@@ -114,6 +154,7 @@ func (c *Cloud) serveAdmin(dir string) error {
 		}
 		answer(w, record)
 	})
+	mux.HandleFunc("GET /outbox", c.outbox)
 	mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
 		if !c.wellKnown.Load() {
 			http.Error(w, "reset ended with the key test/test", http.StatusForbidden)

@@ -24,6 +24,7 @@ func commands() []command {
 		{"demo", "orders [flags]", "run the order system end to end, with two crashes, and judge it", demo},
 		{"env", "", "print the shell lines that point clients here: eval \"$(fogbank env)\"", printEnv},
 		{"explain", "REQUEST-ID", "show what happened to a request: operation, caller, decision, duration", explain},
+		{"outbox", "[flags]", "show mail, text messages and pushes that no relay or gateway took", outbox},
 		{"reset", "[ACCOUNT]", "empty an account, or everything (only while the key test/test exists)", reset},
 		{"travel", "DURATION", "move the server's clock forward (only while the key test/test exists)", travel},
 		{"backup", "DIRECTORY", "copy the running server's data into a new directory, consistently", backup},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
 
 	"fogbank"
 )
@@ -105,6 +110,57 @@ func explain(ctx context.Context, args []string) error {
 		os.Stdout.Write(b)
 	}
 	return err
+}
+
+// outbox prints the letters of an account and region, oldest first.
+func outbox(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("fogbank outbox", flag.ExitOnError)
+	data := flags.String("data", os.Getenv("FOGBANK_DATA"), "data directory of the running server [FOGBANK_DATA]")
+	account := flags.String("account", "", "account (default the server's)")
+	region := flags.String("region", "", "region (default the server's)")
+	after := flags.Uint64("after", 0, "number of the last letter already seen")
+	raw := flags.Bool("json", false, "print JSON")
+	flags.Parse(args)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("outbox takes no argument %q", flags.Arg(0))
+	}
+	query := url.Values{"account": {*account}, "region": {*region}, "after": {strconv.FormatUint(*after, 10)}}
+	b, err := admin(ctx, *data, "GET", "/outbox", query)
+	if err != nil || *raw {
+		os.Stdout.Write(b)
+		return err
+	}
+	var box struct {
+		Letters []struct {
+			Number                            uint64
+			At                                time.Time
+			Protocol, To, From, Subject, Body string
+		}
+	}
+	if err := json.Unmarshal(b, &box); err != nil {
+		return err
+	}
+	for _, l := range box.Letters {
+		fmt.Printf("#%d  %s  %s\nto       %s\n", l.Number, l.At.Format(time.RFC3339), l.Protocol, printable(l.To))
+		if l.From != "" {
+			fmt.Printf("from     %s\n", printable(l.From))
+		}
+		if l.Subject != "" {
+			fmt.Printf("subject  %s\n", printable(l.Subject))
+		}
+		fmt.Printf("\n%s\n\n", printable(l.Body))
+	}
+	return nil
+}
+
+// printable replaces what would steer a terminal: anybody may have written a letter.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func reset(ctx context.Context, args []string) error {
