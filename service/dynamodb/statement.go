@@ -2,11 +2,14 @@ package dynamodb
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"fogbank/api/dynamodb"
 	"fogbank/aws"
 	"fogbank/service/dynamodb/expr"
 	"fogbank/service/dynamodb/partiql"
+	"fogbank/store"
 	"fogbank/wire/attribute"
 )
 
@@ -176,24 +179,42 @@ func (s *Service) onStatement(ctx context.Context, st *partiql.Statement) aws.Ac
 	if st.Kind == partiql.Insert {
 		return s.onItems(ctx, a.Action, st.Table, st.Item)[0]
 	}
-	var known []attribute.Item
-	for _, c := range st.Conjuncts() {
-		if name, v, ok := equality(c); ok {
-			known = append(known, attribute.MakeItem(attribute.Attribute{Name: name, Value: v}))
-		} else if name, values, ok := membership(c); ok {
+	if call.Principal.Kind == aws.Root && call.Principal.Account == call.Account && !strings.HasPrefix(st.Table, "arn:") {
+		return a
+	}
+	a.Context = s.statementContext(ctx, st)
+	return a
+}
+
+// statementContext returns the condition keys of a statement on a table: the partition keys its WHERE fixes, and for a
+// SELECT whether it reads the whole table; nil when the table is not there.
+func (s *Service) statementContext(ctx context.Context, st *partiql.Statement) map[string][]string {
+	keys := map[string][]string{}
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		if p, ok := aws.ARN(st.Table).Parse(); ok {
+			tx = tx.In(p.Account, p.Region)
+		}
+		t, err := schemaIn(tx, tableName(st.Table))
+		if err != nil {
+			return err
+		}
+		fixed := []string{}
+		for _, c := range st.Conjuncts() {
+			values, _ := fixes(c, t.hash)
 			for _, v := range values {
-				known = append(known, attribute.MakeItem(attribute.Attribute{Name: name, Value: v}))
+				fixed = append(fixed, v.Text())
 			}
 		}
-	}
-	a = s.onItems(ctx, a.Action, st.Table, known...)[0]
-	if st.Kind == partiql.Select && a.Context != nil {
-		a.Context["dynamodb:FullTableScan"] = []string{"false"}
-		if len(a.Context["dynamodb:LeadingKeys"]) == 0 {
-			a.Context["dynamodb:FullTableScan"] = []string{"true"}
+		keys["dynamodb:LeadingKeys"] = fixed
+		if st.Kind == partiql.Select {
+			keys["dynamodb:FullTableScan"] = []string{strconv.FormatBool(len(fixed) == 0)}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil
 	}
-	return a
+	return keys
 }
 
 // accessOf is the access of statements, given as texts and parameters. Those that cannot be read need none: they will be refused.
