@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fogbank/aws"
+	"fogbank/wire"
 )
 
 // discard is an answer nobody reads; it keeps the status and the last bytes written.
@@ -177,4 +180,46 @@ func benchCloud(tb testing.TB) *Cloud {
 		}
 	}
 	return cloud
+}
+
+// BenchmarkFanOut is a publish to a topic with 100 queues until all of them have the message.
+func BenchmarkFanOut(b *testing.B) {
+	cloud := benchCloud(b)
+	ctx := cloud.call(b.Context())
+	do := func(service, operation, in string) {
+		op := cloud.Operation(service, operation)
+		v, err := wire.ParseInput(op, []byte(in))
+		if err == nil {
+			c := *aws.CallFrom(ctx)
+			c.Principal = aws.Principal{Kind: aws.Root, Account: DefaultAccount, ARN: "arn:aws:iam::" + DefaultAccount + ":root"}
+			_, err = cloud.Do(aws.WithCall(ctx, &c), op, v)
+		}
+		if err != nil {
+			b.Fatal(operation, err)
+		}
+	}
+	const topic = "arn:aws:sns:us-east-1:" + DefaultAccount + ":t"
+	do("sns", "CreateTopic", `{"Name":"t"}`)
+	for i := range 100 {
+		arn := fmt.Sprintf("arn:aws:sqs:us-east-1:%s:fan%d", DefaultAccount, i)
+		policy := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"sns.amazonaws.com\"},\"Action\":\"sqs:SendMessage\",\"Resource\":\"` + arn + `\"}]}`
+		do("sqs", "CreateQueue", fmt.Sprintf(`{"QueueName":"fan%d","Attributes":{"Policy":"%s"}}`, i, policy))
+		do("sns", "Subscribe", `{"TopicArn":"`+topic+`","Protocol":"sqs","Endpoint":"`+arn+`"}`)
+	}
+	sent := func() (n uint64) {
+		for _, c := range cloud.gate.Counts() {
+			if c.Operation == "SendMessage" && c.Code == "" {
+				n += c.Requests
+			}
+		}
+		return n
+	}
+	b.ReportAllocs()
+	n := sent()
+	for b.Loop() {
+		do("sns", "Publish", `{"TopicArn":"`+topic+`","Message":"hello"}`)
+		for n += 100; sent() < n; {
+			time.Sleep(500 * time.Microsecond)
+		}
+	}
 }

@@ -77,6 +77,20 @@ func LookupCall(ctx context.Context) (*Call, bool) {
 	return c, ok
 }
 
+type firstKey struct{}
+
+// WithFirstAttempt returns ctx for work that has never been tried before: no effect of it can be there
+// already, so whoever honours OnceKey remembers the key but need not look for it.
+func WithFirstAttempt(ctx context.Context) context.Context {
+	return context.WithValue(ctx, firstKey{}, true)
+}
+
+// FirstAttempt reports whether ctx is one of WithFirstAttempt.
+func FirstAttempt(ctx context.Context) bool {
+	first, _ := ctx.Value(firstKey{}).(bool)
+	return first
+}
+
 // Access is one thing an operation wants to do, to be decided by policy before it runs.
 type Access struct {
 	Action   string // "sqs:SendMessage"; empty means the operation's own action

@@ -57,6 +57,7 @@ type Item[V any] struct {
 	account, region string
 	stamp           uint64
 	due             time.Time // zero unless it is in the retry table
+	fresh           bool      // it came straight from its commit; one read from disk may have been tried before
 	size            int
 }
 
@@ -64,7 +65,8 @@ type Item[V any] struct {
 type Options[V any] struct {
 	Name string // such as "sns/delivery"
 	// Deliver does the work; nil means it is done. Its context carries an aws.Call with the account and
-	// region of the transaction that added the item.
+	// region of the transaction that added the item, and is one of aws.WithFirstAttempt when it is certain that
+	// the item was never delivered before.
 	Deliver func(ctx context.Context, item Item[V]) error
 	// Retry says after how long to try again, or not at all. item.Attempts counts the failure that just
 	// happened. When nil: for ever, after 100 ms at first, doubling to a minute.
@@ -159,7 +161,9 @@ func (r *Relay[V]) Add(tx *store.Tx, lane string, v V) {
 	seq := r.items.Add(tx, key, rec)
 	rec.size = tx.Size() - before
 	tx.AfterCommit(func() {
-		r.push(key, r.item(account, region, lane, seq.N, rec))
+		item := r.item(account, region, lane, seq.N, rec)
+		item.fresh = true
+		r.push(key, item)
 	})
 }
 
@@ -186,6 +190,9 @@ type outcome[V any] struct {
 // attempt delivers an item and decides what becomes of it; ok is false when the world stopped meanwhile.
 func (r *Relay[V]) attempt(ctx context.Context, w *world.World, log *slog.Logger, item Item[V]) (o outcome[V], ok bool) {
 	ctx = aws.WithCall(ctx, &aws.Call{Account: item.account, Region: item.region})
+	if item.fresh && item.Attempts == 0 {
+		ctx = aws.WithFirstAttempt(ctx)
+	}
 	o.item = item
 	err := r.deliver(ctx, item)
 	if err == nil {

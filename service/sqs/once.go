@@ -63,9 +63,11 @@ func remember(tx *store.Tx, queueID uint64, rest store.Key, o *outgoing, now tim
 // Otherwise it remembers o, in standard queues; a FIFO queue gives o its sequence number first.
 func (q *live) again(tx *store.Tx, o *outgoing, now time.Time) bool {
 	key := store.K(onceByKey, o.once)
-	if e, ok := repeated(tx, q.ID, key, now); ok {
-		o.ID, o.Sequence = e.ID, e.Sequence
-		return true
+	if !o.first {
+		if e, ok := repeated(tx, q.ID, key, now); ok {
+			o.ID, o.Sequence = e.ID, e.Sequence
+			return true
+		}
 	}
 	if !q.FIFO {
 		remember(tx, q.ID, key, o, now)

@@ -18,6 +18,7 @@ type outgoing struct {
 	at    slot
 	delay *int32 // seconds; the queue's delay when nil
 	once  string // what makes sending it again have no effect, or ""
+	first bool   // it is certain that once was not used before
 
 	err error // why this message was refused; the others of its batch are not
 }
@@ -210,6 +211,7 @@ func (s *Service) send(ctx context.Context, url string, list []outgoing, now tim
 	drawn := make([]message, len(list))
 	for i := range list {
 		list[i].at = slot{first + uint64(i), tie}
+		list[i].first = aws.FirstAttempt(ctx)
 		drawn[i] = list[i].message
 	}
 	var locks []string
