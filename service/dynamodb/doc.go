@@ -16,10 +16,14 @@
 //	dynamodb/record  log; part (stream's ID, shard) → change
 //	dynamodb/ttl     (table's ID, minute, item's key): what expires when
 //	dynamodb/token   ClientRequestToken → digest of its transaction, ten minutes
+//	dynamodb/history (table's ID, item's key, moment) → the item before that change, for recovery and copying
+//	dynamodb/backup  (table, label) → backup; dynamodb/saved (backup's ID, item's key) → item
+//	dynamodb/copy    job's ID → how far the copying of a table or backup is
 //
 // Timers: dynamodb/expiry sweeps a minute's expired items, dynamodb/trim forgets records of a day ago, dynamodb/fill
 // enters a table's items into a new index, dynamodb/purge removes what deleted tables and indexes held,
-// dynamodb/token forgets tokens.
+// dynamodb/token forgets tokens, dynamodb/copy makes backups and restored tables, dynamodb/forget trims history,
+// dynamodb/backup removes expired backups.
 //
 // # Limits
 //
