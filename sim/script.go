@@ -368,6 +368,7 @@ var identifiers = []struct {
 	{"id", regexp.MustCompile(`\b(A[A-Z]{3}[A-Z0-9]{16,17})\b`)},
 	{"stream", regexp.MustCompile(`\[(?:\$LATEST|[0-9]+)\][0-9a-f]{32}\b`)},
 	{"sequence", regexp.MustCompile(`\b[0-9]{56}\b`)},
+	{"url", regexp.MustCompile(`\b[a-z2-7]{32}\.lambda-url\b`)},
 	{"hex", regexp.MustCompile(`\b[0-9a-f]{40,}\b`)},
 	{"token", regexp.MustCompile(`\b[A-Za-z0-9+/_-]{56,}={0,2}`)},
 }

@@ -476,6 +476,7 @@ func (s *Service) DeleteFunction(ctx context.Context, in *lambda.DeleteFunctionI
 		deleteAll(tx, aliases, r.name)
 		deleteAll(tx, policies, r.name)
 		deleteAll(tx, asyncConfigs, r.name)
+		deleteURLs(tx, r.name)
 		return nil
 	})
 	if err != nil {

@@ -151,6 +151,9 @@ func newStatement(r reference, in *lambda.AddPermissionInput) statement {
 	condition("StringEquals", "aws:PrincipalOrgID", in.PrincipalOrgID)
 	condition("StringEquals", "lambda:EventSourceToken", in.EventSourceToken)
 	condition("StringEquals", "lambda:FunctionUrlAuthType", in.FunctionUrlAuthType)
+	if in.GetInvokedViaFunctionUrl() {
+		condition("Bool", "lambda:InvokedViaFunctionUrl", new("true"))
+	}
 	return st
 }
 

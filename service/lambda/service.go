@@ -105,6 +105,11 @@ func (s *Service) cleared(ctx context.Context, account string) error {
 				packages.Delete(tx, key)
 			}
 		}
+		for key, place := range urlPlaces.All(tx, "") {
+			if place.Account == account {
+				urlPlaces.Delete(tx, key)
+			}
+		}
 		tx.Wake(mappingsTopic)
 		return nil
 	})

@@ -209,4 +209,5 @@ func (r reference) deleteVersion(tx *store.Tx, n uint64) error {
 func (r reference) deleteConfigs(tx *store.Tx) {
 	policies.Delete(tx, r.key())
 	asyncConfigs.Delete(tx, r.key())
+	deleteURL(tx, r)
 }
