@@ -110,6 +110,7 @@ func (c *Cloud) build() error {
 	c.gate.Data(apis.Match, apis)
 	c.gate.Data(func(_, path string) bool { return sns.IsCertificate(path) }, http.HandlerFunc(c.serveCertificate))
 	c.gate.Data(func(_, path string) bool { return strings.HasPrefix(path, lambda.DownloadPath) }, http.HandlerFunc(c.serveDownload))
+	c.gate.Data(isFunctionURL, http.HandlerFunc(c.serveFunctionURL))
 
 	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start, tubes.Start)
 	s.starts = append(s.starts, s.lambda.Start)
