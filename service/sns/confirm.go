@@ -66,7 +66,7 @@ func (s *Service) await(ctx context.Context, tx *store.Tx, topicARN string, key 
 	}
 	m := message{Kind: kind, ID: sub.ConfirmationID, Topic: topicARN, Body: text, At: tx.World().Now().UnixMilli(),
 		Version: facts.version, Host: aws.CallFrom(ctx).Endpoint, Token: sub.Token}
-	s.outside.Add(tx, sub.ID, delivery{target: target{ID: sub.ID, Protocol: sub.Protocol, Endpoint: sub.Endpoint}, message: m})
+	s.add(tx, delivery{target: target{ID: sub.ID, Protocol: sub.Protocol, Endpoint: sub.Endpoint}, message: m})
 	expiries.Set(tx, key, tx.World().Now().Add(confirmationTime), struct{}{})
 	subscriptions.Put(tx, key, *sub)
 	return nil

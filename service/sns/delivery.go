@@ -2,6 +2,7 @@ package sns
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -21,8 +22,10 @@ const deliveryLanes = 64
 // delivery is one message on its way to one subscription.
 type delivery struct {
 	target
-	Shared  bool // the message is in messages; here is only what is needed to find it
-	Report  bool // how it ends is logged
+	Shared bool // the message is in messages; here is only what is needed to find it
+	Report bool // how it ends is logged
+	// turn is what a throttled delivery waits for; copies of the delivery share it.
+	turn    *turn
 	message message
 }
 
@@ -31,7 +34,11 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	b = appendText(b, d.ID, d.Protocol, d.Endpoint)
 	b = appendBool(b, d.Raw)
 	b = appendText(b, d.DeadLetter)
-	b = append(b, flag(d.Shared, 1)|flag(d.Report, 2))
+	waiting := d.turn != nil && *d.turn != turn{}
+	b = append(b, flag(d.Shared, 1)|flag(d.Report, 2)|flag(waiting, 4))
+	if waiting {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(d.turn.at)), uint64(d.turn.waits))
+	}
 	return d.message.AppendBinary(b)
 }
 
@@ -50,6 +57,10 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 	d.DeadLetter = r.text()
 	flags := r.uint()
 	d.Shared, d.Report = flags&1 != 0, flags&2 != 0
+	d.turn = &turn{}
+	if flags&4 != 0 {
+		*d.turn = turn{int64(r.uint()), int(r.uint())}
+	}
 	d.message.read(r)
 	return r.err
 }

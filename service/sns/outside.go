@@ -59,16 +59,22 @@ func (s *Service) pass(ctx context.Context, d *delivery, once string) (status in
 // retryOutside applies the delivery policy in effect, which failed deliveries bring along. What failed on our
 // side is tried again for ever.
 func (s *Service) retryOutside(item relay.Item[delivery], err error) (time.Duration, bool) {
+	var e *early
+	if errors.As(err, &e) {
+		return e.wait, true
+	}
 	var f *setback
+	n := item.Attempts - item.Value.turn.waits
 	switch {
 	case !errors.As(err, &f):
+		item.Value.turn.waits++ // it is not the endpoint's failure
 		return time.Second, true
 	case f.final:
 		return 0, false
 	case f.policy != nil:
-		return f.policy.delay(item.Attempts)
+		return f.policy.delay(n)
 	}
-	return customerDelay(item.Attempts)
+	return customerDelay(n)
 }
 
 // customerDelay is AWS's policy for mail, text messages and push: two retries 10 seconds apart, ten backing off from
@@ -119,24 +125,52 @@ func (s *Service) inEffect(ctx context.Context, d *delivery) (e *deliveryPolicy,
 // paces is when a throttled subscription may get its next message, in nanoseconds since 1970.
 var paces = store.NewTable[int64]("sns/pace", store.Regional)
 
+// turn is when a throttled delivery may be made.
+type turn struct {
+	at    int64 // nanoseconds since 1970; 0 while it has no turn
+	waits int   // how often it was put off, which are no failed attempts
+}
+
+// longestPause is how long a delivery waits for its turn at its place among those under way. For longer it
+// gives up the place, so that others are not kept waiting.
+const longestPause = 100 * time.Millisecond
+
+// early is a delivery whose turn has not come.
+type early struct{ wait time.Duration }
+
+func (e *early) Error() string { return "it is not its turn for another " + e.wait.String() }
+
 // pace waits for the delivery's turn when its endpoint takes only so many a second.
 func (s *Service) pace(ctx context.Context, d *delivery, t *throttlePolicy) error {
 	if t == nil || d.message.Kind != "" {
 		return nil
 	}
+	if d.turn.at == 0 {
+		if err := s.queueUp(ctx, d, t); err != nil {
+			return err
+		}
+	}
+	if wait := time.Duration(d.turn.at - s.world.Now().UnixNano()); wait > longestPause {
+		d.turn.waits++
+		return &early{wait}
+	}
+	s.world.WaitUntil(ctx, nil, time.Unix(0, d.turn.at))
+	d.turn.at = 0
+	return ctx.Err()
+}
+
+// queueUp takes the endpoint's next free turn for a delivery.
+func (s *Service) queueUp(ctx context.Context, d *delivery, t *throttlePolicy) error {
 	key := store.K(aws.ARN(d.message.Topic).Resource(), d.ID)
-	var turn int64
+	var at int64
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		next, _ := paces.Get(tx, key)
-		turn = max(next, tx.World().Now().UnixNano())
-		paces.Put(tx, key, turn+int64(time.Second)/int64(t.MaxReceivesPerSecond))
+		at = max(next, tx.World().Now().UnixNano())
+		paces.Put(tx, key, at+int64(time.Second)/int64(t.MaxReceivesPerSecond))
 		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.world.WaitUntil(ctx, nil, time.Unix(0, turn))
-	return ctx.Err()
+	}, "sns/pace/"+string(key))
+	d.turn.at = at
+	return err
 }
 
 // userAgent is what AWS's deliveries call themselves.

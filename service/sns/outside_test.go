@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -477,4 +478,107 @@ func FuzzDeliveryPolicy(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestOutsideHistories: 20 seeded histories in which endpoints outside fail and answers get lost. What was published arrives,
+// or is in the dead-letter queue, and a throttled endpoint's waiting counts as no failure.
+func TestOutsideHistories(t *testing.T) {
+	for seed := range uint64(20) {
+		bubble(t, func(t *testing.T) {
+			b := open(t, seed)
+			r := rand.New(rand.NewPCG(seed, 0))
+			topic := b.topic("orders")
+			redrive := `{"deadLetterTargetArn":"` + queue("dead") + `"}`
+			b.web(topic, "http://a.test/", map[string]string{"RawMessageDelivery": "true", "RedrivePolicy": redrive})
+			b.web(topic, "http://b.test/", map[string]string{"RawMessageDelivery": "true", "RedrivePolicy": redrive, "DeliveryPolicy": `{"throttlePolicy":{"maxReceivesPerSecond":1}}`})
+			got := map[string]int{}
+			b.net.Respond = func(_ context.Context, q *egress.Request) (*egress.Answer, error) {
+				place := q.URL + string(q.Body)
+				switch r.IntN(5) {
+				case 0:
+					return nil, errors.New("lost on the way there")
+				case 1:
+					got[place]++
+					return nil, errors.New("lost on the way back")
+				case 2:
+					return &egress.Answer{Status: 503}, nil
+				}
+				got[place]++
+				return &egress.Answer{Status: 200}, nil
+			}
+			for i := range 20 {
+				must(b.Publish(b.ctx, &sns.PublishInput{TopicArn: &topic, Message: strconv.Itoa(i)}))
+				must(b.outside.Step(b.ctx, b.db))
+			}
+			for range 300 {
+				b.drain()
+				time.Sleep(time.Second)
+			}
+			for i := range 20 {
+				for _, url := range []string{"http://a.test/", "http://b.test/"} {
+					n := got[url+strconv.Itoa(i)]
+					for _, s := range b.far.sent {
+						if s.body == strconv.Itoa(i) {
+							n++
+						}
+					}
+					if n == 0 {
+						t.Errorf("seed %d: message %d is lost for %s", seed, i, url)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestFIFOHistories: 100 seeded histories in which the queue fails before or after it stored a message. Each group's messages
+// arrive in order, and a double publish arrives once but for repeats with the same once-only key.
+func TestFIFOHistories(t *testing.T) {
+	for seed := range uint64(100) {
+		bubble(t, func(t *testing.T) {
+			b := open(t, seed)
+			r := rand.New(rand.NewPCG(seed, 0))
+			topic := *must(b.CreateTopic(b.ctx, &sns.CreateTopicInput{Name: "o.fifo", Attributes: map[string]string{"FifoTopic": "true"}})).TopicArn
+			b.subscribe(topic, "q.fifo", map[string]string{"RawMessageDelivery": "true"})
+			b.far.fail = func(string) (before, after error) {
+				switch r.IntN(4) {
+				case 0:
+					return errors.New("lost on the way there"), nil
+				case 1:
+					return nil, errors.New("lost on the way back")
+				}
+				return nil, nil
+			}
+			sequence := map[string]uint64{}
+			for i := range 40 {
+				group := strconv.Itoa(r.IntN(3))
+				in := &sns.PublishInput{TopicArn: &topic, Message: group + "/" + strconv.Itoa(i), MessageGroupId: &group, MessageDeduplicationId: new(strconv.Itoa(i))}
+				for range 1 + r.IntN(2) {
+					out := must(b.Publish(b.ctx, in))
+					n := must(strconv.ParseUint((*out.SequenceNumber)[1:], 10, 64))
+					if had, ok := sequence[in.Message]; ok && had != n || n != uint64(i+1) {
+						t.Errorf("seed %d: %s is number %d, was %d", seed, in.Message, n, had)
+					}
+					sequence[in.Message] = n
+				}
+				must(b.relay.Step(b.ctx, b.db))
+			}
+			for range 60 {
+				b.drain()
+				time.Sleep(20 * time.Second)
+			}
+			highest, once := map[string]int{}, map[string]string{}
+			for _, s := range b.far.sent {
+				group, number, _ := strings.Cut(s.body, "/")
+				n := must(strconv.Atoi(number))
+				if n < highest[group] || once[s.body] != "" && once[s.body] != s.once {
+					t.Errorf("seed %d: %s after %d", seed, s.body, highest[group])
+				}
+				highest[group], once[s.body] = n, s.once
+			}
+			if len(once) != 40 {
+				t.Errorf("seed %d: %d messages arrived", seed, len(once))
+			}
+		})
+	}
 }

@@ -102,6 +102,7 @@ func (s *Service) add(tx *store.Tx, d delivery) {
 		}
 		s.relay.Add(tx, lane, d)
 	default:
+		d.turn = &turn{}
 		s.outside.Add(tx, d.ID, d)
 	}
 }

@@ -558,9 +558,17 @@ func history(t *testing.T, seed uint64) (trace string, duplicates int) {
 func TestRecords(t *testing.T) {
 	d := delivery{target: target{"id", "sqs", queue("a"), true, queue("dead")}, Shared: true, message: message{ID: "m", Topic: "arn", Subject: "s",
 		HasSubject: true, Body: "b", At: 946684800000, Version: "1", Host: "http://h", Attributes: []attribute{{Name: "n", Type: "String", Value: "v"}}}}
-	b := must(d.AppendBinary(nil))
+	waiting := d
+	waiting.turn = &turn{at: 946684800000000000, waits: 3}
 	var back delivery
-	if err := back.UnmarshalBinary(b); err != nil || fmt.Sprint(back) != fmt.Sprint(d) {
+	if err := back.UnmarshalBinary(must(waiting.AppendBinary(nil))); err != nil || *back.turn != *waiting.turn || back.message.Body != "b" {
+		t.Errorf("%v %+v", err, back.turn)
+	}
+	b := must(d.AppendBinary(nil))
+	back = delivery{}
+	err := back.UnmarshalBinary(b)
+	back.turn = nil
+	if err != nil || fmt.Sprint(back) != fmt.Sprint(d) {
 		t.Errorf("%v\n%+v\n%+v", err, d, back)
 	}
 	const added = 5 // bytes that records of an earlier time do not have
