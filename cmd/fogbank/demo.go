@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,8 +50,12 @@ func demo(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer d.clean()
-	return d.run(ctx)
+	err = d.run(ctx)
+	d.clean(ctx, err)
+	if err != nil {
+		d.screen.failed(err)
+	}
+	return err
 }
 
 // demonstration is a running demo.
@@ -133,14 +138,14 @@ func (d *demonstration) run(ctx context.Context) error {
 	if err := d.command(ctx, "go", "build", "-o", d.orders, ".").Run(); err != nil {
 		return fmt.Errorf("go build in examples/orders: %w", err)
 	}
-	if err := d.start(ctx); err != nil {
-		return err
-	}
 	defer func() {
-		if !d.keep {
+		if !d.keep || ctx.Err() != nil {
 			d.stop()
 		}
 	}()
+	if err := d.start(ctx); err != nil {
+		return err
+	}
 	d.screen.say("fogbank runs at http://" + d.addr + ", data in " + d.data)
 	d.screen.say("to talk to it:  eval \"$(fogbank env -listen " + d.addr + ")\"")
 	state := filepath.Join(d.scratch, "state.json")
@@ -168,16 +173,23 @@ func (d *demonstration) run(ctx context.Context) error {
 func (d *demonstration) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Dir = d.source
-	c.Env = append(os.Environ(), "AWS_ENDPOINT_URL=http://"+d.addr, "AWS_REGION="+fogbank.DefaultRegion, "AWS_ACCESS_KEY_ID=test",
+	c.Env = append(d.environ(), "AWS_ENDPOINT_URL=http://"+d.addr, "AWS_REGION="+fogbank.DefaultRegion, "AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=", "AWS_EC2_METADATA_DISABLED=true", "FUNCTION_GOOS="+runtime.GOOS)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	return c
 }
 
+// environ is the environment without what would point our programs at another cloud or configure another server.
+func (d *demonstration) environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "FOGBANK_")
+	})
+}
+
 // start starts the server and waits until it answers.
 func (d *demonstration) start(ctx context.Context) error {
 	c := exec.Command(d.fogbank, "up", "-data", d.data, "-listen", d.addr, "-log-level", "warn")
-	c.Stdout, c.Stderr = d.logFile, d.logFile
+	c.Env, c.Stdout, c.Stderr = d.environ(), d.logFile, d.logFile
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for the demo, which then stops the server
 	if err := c.Start(); err != nil {
 		return err
@@ -248,6 +260,7 @@ func (d *demonstration) follow(ctx context.Context, c *exec.Cmd, pipe io.Reader)
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
+	defer c.Process.Kill() // unless it has ended, which is the rule
 	crashed := make(chan error, max(d.kills, 1))
 	begun := 0
 	var verdict map[string]any
@@ -303,11 +316,13 @@ func (d *demonstration) stop() {
 	c.Process.Kill()
 }
 
-func (d *demonstration) clean() {
+// clean removes what the demo made, unless somebody still wants to look at it.
+func (d *demonstration) clean(ctx context.Context, err error) {
 	d.logFile.Close()
-	if !d.keep {
-		os.RemoveAll(d.scratch)
+	if ctx.Err() == nil && (d.keep || err != nil) {
+		return
 	}
+	os.RemoveAll(d.scratch)
 }
 
 func (d *demonstration) lookAround() {

@@ -28,6 +28,7 @@ type progress struct {
 // screen shows the demo: a table redrawn in place on a terminal, plain lines elsewhere, JSON lines for programs.
 type screen struct {
 	json, tty bool
+	judged    bool
 	drawn     int // lines of the table now on the terminal
 	shown     time.Time
 }
@@ -97,6 +98,7 @@ func (s *screen) table(p *progress) string {
 
 // verdict prints the judgement: as one JSON line, or in words.
 func (s *screen) verdict(v map[string]any) {
+	s.judged = true
 	if s.json {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -125,6 +127,14 @@ func (s *screen) verdict(v map[string]any) {
 	} else {
 		fmt.Println("\nVERDICT: NOT OK")
 	}
+}
+
+// failed ends the lines for programs with a verdict when there was none to print.
+func (s *screen) failed(err error) {
+	if !s.json || s.judged {
+		return
+	}
+	s.verdict(map[string]any{"type": "verdict", "ok": false, "error": err.Error()})
 }
 
 func list(v any, title string, text func(any) string) {

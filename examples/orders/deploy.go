@@ -182,7 +182,7 @@ func (d *deployment) makeQueues(ctx context.Context) error {
 		}
 		policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":%q},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`, sender, queueARN, source)
 		out, err := d.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name),
-			Attributes: map[string]string{"Policy": policy, "VisibilityTimeout": "60"}})
+			Attributes: map[string]string{"Policy": policy, "VisibilityTimeout": "15"}})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +33,18 @@ type fact struct {
 	arrived map[string]time.Time // when it first did
 }
 
+// seen is the highest version of an order that a queue has given, and when the queue had got it.
+type seen struct {
+	version int
+	sent    int64
+}
+
+// place is where a message stood in its queue.
+type place struct {
+	sent  int64 // when the queue got it, in milliseconds
+	again bool  // given before, in an answer that was cut off: it comes when its visibility timeout is over
+}
+
 // ledger is the truth as seen from outside: what was accepted, and what arrived where.
 type ledger struct {
 	requests int
@@ -43,7 +57,8 @@ type ledger struct {
 	orders     map[string]order.Order // the last accepted state
 	early      map[change][]string    // arrived before the answer to its request
 	duplicates map[string]int
-	versions   map[string]int // queue/order → highest version seen
+	versions   map[string]seen // queue/order → the highest version
+	again      int             // messages whose earlier delivery was cut off
 	disorder   []string
 	strange    []string
 	refused    []Refusal
@@ -87,7 +102,7 @@ const (
 
 func newLedger(requests int) *ledger {
 	return &ledger{requests: requests, facts: map[change]*fact{}, orders: map[string]order.Order{}, early: map[change][]string{},
-		duplicates: map[string]int{}, versions: map[string]int{}, latency: map[string][]float64{}}
+		duplicates: map[string]int{}, versions: map[string]seen{}, latency: map[string][]float64{}}
 }
 
 func (l *ledger) sent(now time.Time) {
@@ -184,8 +199,9 @@ func (l *ledger) observe(hop string, d time.Duration) {
 	l.latency[hop] = append(l.latency[hop], float64(d.Microseconds())/1000)
 }
 
-// received notes a message read from a queue.
-func (l *ledger) received(queue string, e order.Event) {
+// received notes a message read from a queue. One that is given again after later ones, because the answer with
+// it was cut off, was not out of order if the queue had got it before those.
+func (l *ledger) received(queue string, e order.Event, p place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := change{e.OrderID, e.Version}
@@ -198,10 +214,15 @@ func (l *ledger) received(queue string, e order.Event) {
 	if queue == "audit" {
 		l.observe(hopTell, time.UnixMilli(e.SentAtMs).Sub(time.UnixMilli(e.ChangedAtMs)))
 	}
-	if at := queue + "/" + e.OrderID; e.Version < l.versions[at] {
-		l.disorder = append(l.disorder, fmt.Sprintf("%s: version %d after %d", at, e.Version, l.versions[at]))
-	} else {
-		l.versions[at] = e.Version
+	at := queue + "/" + e.OrderID
+	switch last := l.versions[at]; {
+	case e.Version >= last.version:
+		l.versions[at] = seen{e.Version, p.sent}
+	case !p.again || p.sent > last.sent:
+		l.disorder = append(l.disorder, fmt.Sprintf("%s: version %d after %d", at, e.Version, last.version))
+	}
+	if p.again {
+		l.again++
 	}
 	if f == nil {
 		l.early[c] = append(l.early[c], queue)
@@ -279,7 +300,8 @@ func percentiles(v []float64) (p50, p99 float64) {
 // read takes messages from a queue until ctx ends.
 func (c *clients) read(ctx context.Context, l *ledger, queue, url string) {
 	for ctx.Err() == nil {
-		out, err := c.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 20})
+		out, err := c.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 20,
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameApproximateReceiveCount}})
 		if err != nil {
 			wait(ctx, 100*time.Millisecond)
 			continue
@@ -295,13 +317,19 @@ func (c *clients) read(ctx context.Context, l *ledger, queue, url string) {
 				l.strange = append(l.strange, fmt.Sprintf("%s holds %.200q: %v", queue, *m.Body, err))
 				l.mu.Unlock()
 			} else {
-				l.received(queue, e)
+				l.received(queue, e, placeOf(m.Attributes))
 			}
 			done = append(done, types.DeleteMessageBatchRequestEntry{Id: m.MessageId, ReceiptHandle: m.ReceiptHandle})
 		}
 		// What cannot be deleted comes again, and is counted as a duplicate then.
 		_, _ = c.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: done})
 	}
+}
+
+func placeOf(attributes map[string]string) place {
+	// The queue writes both as numbers; without them a message stands where it arrived.
+	sent, err := strconv.ParseInt(attributes["SentTimestamp"], 10, 64)
+	return place{sent: sent, again: err == nil && attributes["ApproximateReceiveCount"] != "1"}
 }
 
 // parseMessage takes the order event out of what each queue holds: audit has it raw, the others
@@ -336,6 +364,7 @@ type Verdict struct {
 	InTable     int            `json:"inTable"`
 	Delivered   map[string]int `json:"delivered"`
 	Duplicates  map[string]int `json:"duplicates"`
+	Redelivered int            `json:"redelivered"` // first seen after an earlier delivery was cut off
 	Explanation string         `json:"explanation,omitempty"`
 	Refused     []Refusal      `json:"refused"`
 	Missing     []string       `json:"missing"`
@@ -351,7 +380,7 @@ func (l *ledger) verdict() *Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := &Verdict{Type: "verdict", Accepted: l.count.Accepted, Repeated: l.count.Repeated, Retries: l.count.Retries, Delivered: map[string]int{},
-		Duplicates: l.duplicates, Refused: l.refused, Missing: l.missing(), OutOfOrder: l.disorder, Unanswered: l.lost, Unexpected: l.strange}
+		Duplicates: l.duplicates, Redelivered: l.again, Refused: l.refused, Missing: l.missing(), OutOfOrder: l.disorder, Unanswered: l.lost, Unexpected: l.strange}
 	for _, f := range l.facts {
 		for q := range f.arrived {
 			v.Delivered[q]++
@@ -364,6 +393,9 @@ func (l *ledger) verdict() *Verdict {
 		if n > 0 {
 			v.Explanation = "Delivery is at least once: a hop that was cut off before it could note its success delivers again. Consumers tell a repetition by order id and version."
 		}
+	}
+	if l.again > 0 {
+		v.Explanation = strings.TrimSpace(v.Explanation + " A message whose delivery was cut off comes again when its visibility timeout is over, behind later ones.")
 	}
 	v.LastP50, v.LastP99 = percentiles(l.latency[hopLast])
 	if d := l.end.Sub(l.begin).Seconds(); d > 0 {

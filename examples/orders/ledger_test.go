@@ -15,7 +15,9 @@ func TestVerdict(t *testing.T) {
 	type arrival struct {
 		queue string
 		order.Event
+		place
 	}
+	early, late := place{sent: 1, again: true}, place{sent: 9}
 	for _, c := range []struct {
 		name     string
 		arrivals []arrival
@@ -24,12 +26,15 @@ func TestVerdict(t *testing.T) {
 		strange  int
 		twice    int
 	}{
-		{"all arrived", []arrival{{"billing", placed}, {"audit", placed}}, 0, 0, 0, 0},
-		{"twice is not lost", []arrival{{"billing", placed}, {"audit", placed}, {"audit", placed}}, 0, 0, 0, 1},
-		{"lost", []arrival{{"billing", placed}}, 1, 0, 0, 0},
-		{"where it should not be", []arrival{{"billing", placed}, {"audit", placed}, {"fulfilment", placed}}, 0, 0, 1, 0},
-		{"never accepted", []arrival{{"billing", placed}, {"audit", placed}, {"audit", refunded}}, 0, 0, 1, 0},
-		{"backwards", []arrival{{"billing", placed}, {"audit", refunded}, {"audit", placed}}, 0, 1, 1, 0},
+		{"all arrived", []arrival{{"billing", placed, place{}}, {"audit", placed, place{}}}, 0, 0, 0, 0},
+		{"twice is not lost", []arrival{{"billing", placed, place{}}, {"audit", placed, place{}}, {"audit", placed, place{}}}, 0, 0, 0, 1},
+		{"lost", []arrival{{"billing", placed, place{}}}, 1, 0, 0, 0},
+		{"where it should not be", []arrival{{"billing", placed, place{}}, {"audit", placed, place{}}, {"fulfilment", placed, place{}}}, 0, 0, 1, 0},
+		{"never accepted", []arrival{{"billing", placed, place{}}, {"audit", placed, place{}}, {"audit", refunded, place{}}}, 0, 0, 1, 0},
+		{"backwards", []arrival{{"billing", placed, place{}}, {"audit", refunded, place{}}, {"audit", placed, place{}}}, 0, 1, 1, 0},
+		{"given again after a later one", []arrival{{"billing", placed, place{}}, {"audit", refunded, late}, {"audit", placed, early}}, 0, 0, 1, 0},
+		{"sent late and given again", []arrival{{"billing", placed, place{}}, {"audit", refunded, place{sent: 1}}, {"audit", placed, place{sent: 9, again: true}}}, 0, 1, 1, 0},
+		{"backwards for no reason", []arrival{{"billing", placed, place{}}, {"audit", refunded, late}, {"audit", placed, place{sent: 1}}}, 0, 1, 1, 0},
 	} {
 		l := newLedger(1)
 		l.sent(time.Now())
@@ -41,7 +46,7 @@ func TestVerdict(t *testing.T) {
 		r.order = *parsed
 		l.answered(r, time.Now(), 201, []byte(`{"orderId":"`+id+`","version":1}`))
 		for _, a := range c.arrivals {
-			l.received(a.queue, a.Event)
+			l.received(a.queue, a.Event, a.place)
 		}
 		v := l.verdict()
 		twice := 0
