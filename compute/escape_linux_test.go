@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // try makes the function of s attempt something; it returns what came of it, "error: …" when it failed.
@@ -184,7 +185,8 @@ var refusedCalls = []struct {
 	{"crypto socket", "not supported", true}, {"audit socket", "not permitted", true}, {"fanotify", "not permitted", false},
 	{"name_to_handle_at", "not permitted", false}, {"open_by_handle_at", "not permitted", false}, {"syslog", "not permitted", true},
 	{"personality", "not permitted", false}, {"setuid", "not permitted|invalid argument", false}, {"future call", "not implemented", false},
-	{"terminal input", "not permitted", false}, {"raise limit", "not permitted", false}, {"own program", "text file busy|read-only|denied", false},
+	{"terminal input", "not permitted", false}, {"raise limit", "not permitted", false}, {"unmapped file", "not implemented", true}, {"unmapped memory", "not implemented", true},
+	{"own program", "text file busy|read-only|denied", false},
 }
 
 func TestEscapes(t *testing.T) {
@@ -265,4 +267,153 @@ func BenchmarkFilter(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestFreeze leaves a function at work after its answer, with what the host has and with signals only.
+func TestFreeze(t *testing.T) {
+	for _, ice := range []string{"control group", "signals"} {
+		t.Run(ice, func(t *testing.T) {
+			b := newBench(t, false)
+			if ice == "signals" {
+				b.process.groups = func() hierarchies { return hierarchies{} }
+			} else {
+				b.needs(t, "cgroup v2", b.process.groups().unified != "")
+			}
+			s := b.goSpec()
+			count := func() int {
+				n, err := strconv.Atoi(b.try(s, "read /tmp/n"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			b.try(s, "background:/tmp/n")
+			for b.try(s, "read /tmp/n") == "error: open /tmp/n: no such file or directory" {
+			}
+			b.world.Wait(t.Context(), nil, 50*time.Millisecond)
+			before := count()
+			b.world.Wait(t.Context(), nil, 500*time.Millisecond)
+			if after := count(); after-before > 200 {
+				t.Errorf("%d rounds in half a second of rest", after-before)
+			}
+			if r := b.invoke(s, `{"Do":"sleep","Arg":"50ms"}`); r.Failed {
+				t.Errorf("thawed: %s", r.Payload)
+			}
+			if now := count(); now <= before {
+				t.Errorf("does not go on: %d, then %d", before, now)
+			}
+		})
+	}
+}
+
+// TestBounds exhausts what a function has a share of.
+func TestBounds(t *testing.T) {
+	b := newBench(t, false)
+	b.needs(t, "sandbox", b.process.probe().mode != modePlain)
+	s := b.goSpec()
+	s.TmpMB, s.MemoryMB, s.Timeout = 16, 1024, 20*time.Second
+	number := func(what string) int {
+		n, err := strconv.Atoi(b.try(s, what))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return n
+	}
+	if n := number("fill:/tmp/x"); n < 15 || n > 16 {
+		t.Errorf("/tmp took %d MB of 16", n)
+	}
+	if n := number("descriptors"); n < 900 || n > fileLimit {
+		t.Errorf("%d descriptors", n)
+	}
+	if b.process.probe().mode == modeRoot || kernelSince(5, 14) {
+		if n := number("forks:1500"); n < 100 || n >= procLimit {
+			t.Errorf("%d processes", n)
+		}
+	}
+	if r := b.invoke(s, "{}"); r.Failed {
+		t.Errorf("afterwards: %s", r.Payload)
+	}
+}
+
+func TestHierarchies(t *testing.T) {
+	const mounts = `30 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 /pod /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+33 30 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+34 30 0:30 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
+`
+	const groups = "9:pids:/theirs\n4:memory:/pod/a\n2:cpu,cpuacct:/\n0::/user/me\n"
+	got := chooseHierarchies(mounts, groups, func(_, path string) bool { return path != "/theirs" })
+	want := hierarchies{unified: "/sys/fs/cgroup/unified/user/me", memory: controller{"/sys/fs/cgroup/memory/a", false}, cpu: controller{"/sys/fs/cgroup/cpu,cpuacct", false}}
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := chooseHierarchies(mounts, "0::/", func(string, string) bool { return true }); got.unified != "/sys/fs/cgroup/unified" || len(got.dirs()) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestGroupFiles writes limits into plain directories that look like groups.
+func TestGroupFiles(t *testing.T) {
+	for _, v2 := range []bool{false, true} {
+		dir := t.TempDir()
+		g := &group{h: hierarchies{memory: controller{dir, v2}, cpu: controller{dir, v2}, pids: controller{dir, v2}}, name: "1"}
+		want := map[string]string{"memory.limit_in_bytes": "671088640", "cpu.shares": "1024", "pids.max": "1024"}
+		stat := "rss 134217728\n"
+		if v2 {
+			want = map[string]string{"memory.max": "671088640", "memory.swap.max": "0", "memory.oom.group": "1", "cpu.weight": "100", "pids.max": "1024"}
+			stat = "anon 134217728\n"
+		}
+		if err := os.Mkdir(filepath.Join(dir, "1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name := range want {
+			if err := os.WriteFile(filepath.Join(dir, "1", name), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(g.limit(128, 512), g.weigh(vCPU), os.WriteFile(filepath.Join(dir, "1", "memory.stat"), []byte(stat), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range want {
+			if b, err := os.ReadFile(filepath.Join(dir, "1", name)); err != nil || string(b) != value {
+				t.Errorf("%s: %q %v, want %q", name, b, err, value)
+			}
+		}
+		if mb, ok := g.anonymousMB(); mb != 128 || !ok {
+			t.Errorf("%d MB, %v", mb, ok)
+		}
+	}
+}
+
+// TestNothingIsLeft looks for what environments leave behind.
+func TestNothingIsLeft(t *testing.T) {
+	b := newBench(t, false)
+	b.needs(t, "sandbox", b.process.probe().mode != modePlain)
+	s := b.goSpec()
+	for range 10 {
+		b.invoke(s, "{}")
+		b.pool.Drop(s.Name)
+	}
+	h := b.process.groups()
+	b.process.Close()
+	for b.process.making() { // a blank that was being made is ended where it is made
+		b.world.Wait(t.Context(), nil, time.Millisecond)
+	}
+	for _, dir := range h.dirs() {
+		if _, err := os.Stat(filepath.Join(dir, h.base)); h.base != "" && err == nil {
+			t.Errorf("%s/%s is left", dir, h.base)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || strings.Contains(string(mounts), b.process.dir) {
+		t.Errorf("mounts are left, %v", err)
+	}
+}
+
+// making reports whether blanks are being made.
+func (p *Process) making() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.preparing > 0
 }

@@ -16,6 +16,7 @@ import (
 // child is the process an environment consists of, with those it started.
 type child struct {
 	process *os.Process
+	group   *group   // its control groups; nil without
 	status  *os.File // what the cell complains of, empty once the runtime has started
 
 	mu     sync.Mutex
@@ -37,6 +38,7 @@ func (c *child) kill() {
 // wait waits for the process, kills what it leaves behind, and says how it ended.
 func (c *child) wait() string {
 	state, err := c.reap()
+	c.group.remove()
 	if c.status != nil {
 		b, _ := io.ReadAll(io.LimitReader(c.status, 4096)) // the writer has ended: all it said is there
 		c.status.Close()

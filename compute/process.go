@@ -24,6 +24,9 @@ const (
 	handover = 500 * time.Millisecond
 	// memoryWatch is how often a running invocation's memory is looked at.
 	memoryWatch = 100 * time.Millisecond
+	// freezeAfter is how long a runtime may have been waiting for its next invocation before it is frozen. Those
+	// that come close upon another do not pay for it.
+	freezeAfter = 10 * time.Millisecond
 	// memorySample is how long a reading of the memory in use stays good for REPORT lines.
 	memorySample = time.Second
 )
@@ -50,6 +53,7 @@ type Process struct {
 	dir     string
 	runtime string // where our bootstraps are
 	probe   func() isolation
+	groups  func() hierarchies
 
 	serial atomic.Uint32 // of environments: their users and directories
 
@@ -118,6 +122,7 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "root"), 0o755); err != nil {
 		return nil, err
 	}
+	p.groups = sync.OnceValue(prepareHierarchies)
 	p.probe = sync.OnceValue(p.tryIsolation)
 	o.World.Go(func(ctx context.Context) {
 		<-ctx.Done()
@@ -165,12 +170,13 @@ func (p *Process) Isolation() string {
 			has = append(has, "no "+more.name)
 		}
 	}
-	return strings.Join(has, "; ")
+	return strings.Join(append(has, p.groups().describe()), "; ")
 }
 
 // Close kills every environment and waits for them; none can be started any more.
 func (p *Process) Close() {
 	p.mu.Lock()
+	first := !p.closed
 	p.closed = true
 	list := make([]*environment, 0, len(p.envs))
 	for e := range p.envs {
@@ -187,6 +193,9 @@ func (p *Process) Close() {
 	}
 	for _, e := range list {
 		e.Close()
+	}
+	if first {
+		p.groups().remove()
 	}
 }
 
@@ -268,6 +277,10 @@ type environment struct {
 	dead      chan struct{} // closed when nothing of the environment runs any more
 	failed    chan struct{} // closed when the runtime reported that it cannot initialise
 
+	ice    sync.Mutex // may be taken while mu is held, not the other way round
+	frozen bool
+	busy   bool // an invocation is under way
+
 	mu       sync.Mutex
 	current  *work
 	initial  *Result // how the initialisation failed
@@ -344,23 +357,32 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 	}
 	limited, cancel := e.p.o.World.WithTimeout(ctx, limit)
 	defer cancel()
-	select {
-	case e.work <- w:
-		<-w.taken
-		return nil, nil
-	case <-e.failed:
-		e.mu.Lock()
-		r := *e.initial
-		e.mu.Unlock()
-		e.kill(errReplaced)
-		return &r, nil
-	case <-e.dead:
-		if !cold {
-			return nil, ErrNotTaken
+	watch := time.NewTicker(memoryWatch)
+	defer watch.Stop()
+	for limited.Err() == nil {
+		select {
+		case e.work <- w:
+			<-w.taken
+			return nil, nil
+		case <-e.failed:
+			e.mu.Lock()
+			r := *e.initial
+			e.mu.Unlock()
+			e.kill(errReplaced)
+			return &r, nil
+		case <-e.dead:
+			if !cold {
+				return nil, ErrNotTaken
+			}
+			r, err := e.exitResult(w.in.ID)
+			return &r, err
+		case <-watch.C:
+			if r := e.overMemory(w.in.ID); r != nil {
+				e.kill(errReplaced)
+				return r, nil
+			}
+		case <-limited.Done():
 		}
-		r, err := e.exitResult(w.in.ID)
-		return &r, err
-	case <-limited.Done():
 	}
 	if err := ctx.Err(); err != nil {
 		e.kill(ErrClosed)
@@ -386,9 +408,8 @@ func (e *environment) await(ctx, limited context.Context, w *work) {
 		} else if limited.Err() != nil {
 			e.finish(w, timedOut(w.in.ID, e.spec.Timeout), nil)
 			e.kill(errReplaced)
-		} else if mb := residentMB(e.child.pid()); mb > e.spec.MemoryMB {
-			e.note(mb)
-			e.finish(w, Failure("error", "Runtime.OutOfMemory", "RequestId: %s Error: Runtime exited with error: signal: killed", w.in.ID), nil)
+		} else if r := e.overMemory(w.in.ID); r != nil {
+			e.finish(w, *r, nil)
 			e.kill(errReplaced)
 		}
 		if limited.Err() != nil {
@@ -402,8 +423,48 @@ func (e *environment) await(ctx, limited context.Context, w *work) {
 	}
 }
 
+// freeze stops all processes of the environment unless an invocation is under way.
+func (e *environment) freeze() {
+	e.ice.Lock()
+	defer e.ice.Unlock()
+	if !e.frozen && !e.busy {
+		e.child.freeze(true)
+		e.frozen = true
+	}
+}
+
+// thaw lets the processes go on, and keeps them from being frozen until the invocation has ended.
+func (e *environment) thaw() {
+	e.ice.Lock()
+	defer e.ice.Unlock()
+	e.busy = true
+	if e.frozen {
+		e.child.freeze(false)
+		e.frozen = false
+	}
+}
+
+// rest allows the processes to be frozen.
+func (e *environment) rest() {
+	e.ice.Lock()
+	defer e.ice.Unlock()
+	e.busy = false
+}
+
+// overMemory is how an invocation ends whose environment uses more memory than it may; nil when it does not.
+func (e *environment) overMemory(id string) *Result {
+	mb := e.child.memoryMB()
+	if mb <= e.spec.MemoryMB {
+		return nil
+	}
+	e.note(mb)
+	r := Failure("error", "Runtime.OutOfMemory", "RequestId: %s Error: Runtime exited with error: signal: killed", id)
+	return &r
+}
+
 // take gives w to the runtime.
 func (e *environment) take(w *work) {
+	e.thaw()
 	e.mu.Lock()
 	e.current = w
 	w.start = e.p.o.World.Start()
@@ -412,6 +473,9 @@ func (e *environment) take(w *work) {
 	e.mu.Unlock()
 	close(w.taken)
 	if first {
+		if err := e.child.share(e.spec.MemoryMB); err != nil {
+			e.p.o.Log.Warn("the share of the processors was not set", "function", e.spec.Function, "error", err)
+		}
 		e.p.prepare()
 	}
 }
@@ -424,6 +488,7 @@ func (e *environment) finish(w *work, r Result, err error) bool {
 		return false
 	}
 	e.current = nil
+	e.rest()
 	w.result, w.err = r, err
 	close(w.done)
 	return true

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const apiPrefix = "/2018-06-01/runtime/"
@@ -41,13 +42,19 @@ func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveNext waits for an invocation and hands it over.
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+	idle := time.NewTimer(freezeAfter)
+	defer idle.Stop()
 	var next *work
-	select {
-	case next = <-e.work:
-	case <-e.dead:
-		return
-	case <-r.Context().Done():
-		return
+	for next == nil {
+		select {
+		case next = <-e.work:
+		case <-idle.C:
+			e.freeze()
+		case <-e.dead:
+			return
+		case <-r.Context().Done():
+			return
+		}
 	}
 	e.take(next)
 	h := w.Header()

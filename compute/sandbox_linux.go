@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // cellName is the name (argument 0) under which this program makes itself a cell and becomes the runtime.
@@ -22,8 +24,8 @@ const cellName = "fogbank-cell"
 // Main must be called at the very start of main, or of TestMain. In a process that was started to become
 // an environment it does not return.
 func Main() {
-	if len(os.Args) == 3 && os.Args[0] == cellName {
-		becomeCell(&cell{isolation: parseIsolation(os.Args[1]), root: os.Args[2]})
+	if len(os.Args) == 4 && os.Args[0] == cellName {
+		becomeCell(&cell{isolation: parseIsolation(os.Args[1]), root: os.Args[2], groups: os.Args[3]})
 	}
 	callsMain = true
 }
@@ -37,13 +39,16 @@ const (
 	innerUser = 993 // the user and group inside an unprivileged user namespace
 	fileLimit = 1024
 	procLimit = 1024
+
+	memlockLimit = 64 << 10 // bytes
 )
 
 // cell is what a process makes of itself before it becomes the runtime. What is the same for all, it does
 // before it reads the rest, so that a process can be kept ready.
 type cell struct {
 	isolation
-	root string // an empty directory to put the new root on
+	root   string // an empty directory to put the new root on
+	groups string // control groups of version 1 to join
 
 	Host  string // a name that is to mean 127.0.0.1
 	IP    string // an address that is to be the environment's own
@@ -133,10 +138,16 @@ type blank struct {
 
 // spawnCell starts this program as a blank.
 func (p *Process) spawnCell(i isolation) (*blank, error) {
-	b := &blank{isolation: i, child: &child{}, user: firstUser + int(p.serial.Add(1)%users)}
+	n := p.serial.Add(1)
+	g, err := p.groups().newGroup(n)
+	if err != nil {
+		return nil, err
+	}
+	b := &blank{isolation: i, child: &child{group: g}, user: firstUser + int(n%users)}
 	var ends [3]*os.File // of the child: description, status, output
 	in, end, err := socketPair()
 	if err != nil {
+		g.remove()
 		return nil, err
 	}
 	b.in, ends[0] = in, end
@@ -149,14 +160,17 @@ func (p *Process) spawnCell(i isolation) (*blank, error) {
 	pipe(&b.out, &ends[2])
 	null, nerr := os.Open(os.DevNull)
 	defer closeAll(append(ends[:], null)...)
+	attr := cellAttr(i)
+	g.attr(attr)
 	if err = errors.Join(err, nerr); err == nil {
-		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, i.String(), filepath.Join(p.dir, "root")}, &os.ProcAttr{
-			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: cellAttr(i),
+		b.child.process, err = os.StartProcess("/proc/self/exe", []string{cellName, i.String(), filepath.Join(p.dir, "root"), g.firsts()}, &os.ProcAttr{
+			Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: []*os.File{null, ends[2], ends[2], ends[0], ends[1]}, Sys: attr,
 		})
 	}
 	if err != nil {
 		b.in.Close()
 		closeAll(b.child.status, b.out)
+		g.remove()
 		return nil, err
 	}
 	return b, nil
@@ -257,7 +271,11 @@ func (e *environment) fill(b *blank, g program, task string, at places) error {
 	at.proxy = ds.proxyURL()
 	c := e.cell(g, task, environ(spec, ds.api.Addr().String(), at))
 	c.Host, c.IP = s.host, s.ip
-	if err := b.fill(c); err != nil {
+	err = errors.Join(b.child.group.limit(e.spec.MemoryMB, max(e.spec.TmpMB, 1)), b.child.group.weigh(vCPU)) // until it is initialised
+	if err == nil {
+		err = b.fill(c)
+	}
+	if err != nil {
 		ds.close()
 		return err
 	}
@@ -267,6 +285,9 @@ func (e *environment) fill(b *blank, g program, task string, at places) error {
 
 // blanksReady is how many blanks are kept once a function has run.
 const blanksReady = 2
+
+// blankWeight is the memory, in MB, by whose share blanks are made: whoever waits for an environment goes first.
+const blankWeight = 256
 
 // prepare makes a blank for the environment after this one, unless there are enough.
 func (p *Process) prepare() {
@@ -282,8 +303,11 @@ func (p *Process) prepare() {
 	}
 	go func() {
 		b, err := p.spawnCell(i)
+		if err == nil && b.child.group.weigh(blankWeight) != nil {
+			b.discard()
+			err = errors.New("compute: a blank that would take the processors from those who wait")
+		}
 		p.mu.Lock()
-		p.preparing--
 		closed := p.closed
 		if err == nil && !closed {
 			p.blanks = append(p.blanks, b)
@@ -292,6 +316,12 @@ func (p *Process) prepare() {
 		if err == nil && closed {
 			b.discard()
 		}
+		if closed {
+			p.groups().remove()
+		}
+		p.mu.Lock()
+		p.preparing--
+		p.mu.Unlock()
 	}()
 }
 
@@ -347,6 +377,8 @@ const (
 	prCapAmbient     = 47
 	ambientClearAll  = 4
 	rlimitNproc      = 6
+	rlimitMemlock    = 8
+	rlimitMsgqueue   = 12
 	secureEverything = 0xef // NOROOT, NO_SETUID_FIXUP, KEEP_CAPS off, NO_CAP_AMBIENT_RAISE, each locked
 )
 
@@ -357,8 +389,8 @@ func becomeCell(c *cell) {
 	syscall.CloseOnExec(3)
 	syscall.CloseOnExec(4)
 	in, status := os.NewFile(3, "description"), os.NewFile(4, "status")
-	var err error
-	if c.network {
+	err := joinFirsts(c.groups)
+	if err == nil && c.network {
 		err = handOut(3)
 	}
 	if err == nil {
@@ -487,7 +519,7 @@ func (c *cell) makeOwn() error {
 			return err
 		}
 	}
-	if err := syscall.Mount("tmp", c.root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m"); err != nil {
+	if err := syscall.Mount("tmp", c.root+"/tmp", "tmpfs", quiet, "mode=1777,size="+strconv.Itoa(max(c.TmpMB, 1))+"m,nr_inodes="+strconv.Itoa(max(c.TmpMB, 16)*256)); err != nil {
 		return fmt.Errorf("/tmp: %w", err)
 	}
 	if c.network {
@@ -600,17 +632,30 @@ func (c *cell) bind(from, to string) error {
 	return nil
 }
 
-// limit sets the resource limits. The number of processes is the user's, so it is set only where the
-// environment has a user of its own.
+// limit sets the resource limits. Where the environment has no user of its own, the kernel counts the processes of
+// its user namespace from version 5.14 on; before, it counts all of the server's user, and the limit is left out.
 func (c *cell) limit() error {
 	set := func(what int, n uint64) error {
 		return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
 	}
-	err := errors.Join(set(syscall.RLIMIT_CORE, 0), set(syscall.RLIMIT_NOFILE, fileLimit))
-	if c.mode == modeRoot {
+	err := errors.Join(set(syscall.RLIMIT_CORE, 0), set(syscall.RLIMIT_NOFILE, fileLimit), set(rlimitMemlock, memlockLimit), set(rlimitMsgqueue, 0))
+	if c.mode == modeRoot || kernelSince(5, 14) {
 		err = errors.Join(err, set(rlimitNproc, procLimit))
 	}
 	return err
+}
+
+// kernelSince reports whether the kernel is of a version or a newer one.
+func kernelSince(major, minor int) bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var a, b int
+	if n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b); n != 2 {
+		return false
+	}
+	return a > major || a == major && b >= minor
 }
 
 // drop gives up every privilege, for good. The calls concern this thread, which is the one that becomes
@@ -675,37 +720,30 @@ func (c *cell) become() error {
 	return nil
 }
 
-// residentMB is the memory of a process and those below it, in MB.
+// residentMB is the memory of a process and those below it, in MB, without the files they have mapped, which they
+// share.
 func residentMB(pid int) int {
-	kb, left := 0, 256
-	list := []int{pid}
-	for len(list) > 0 && left > 0 {
-		p := list[0]
-		list, left = list[1:], left-1
-		dir := "/proc/" + strconv.Itoa(p)
-		kb += statusKB(dir, "VmRSS:")
-		b, err := os.ReadFile(dir + "/task/" + strconv.Itoa(p) + "/children")
-		if err != nil {
-			continue
-		}
-		for _, f := range strings.Fields(string(b)) {
-			if n, err := strconv.Atoi(f); err == nil {
-				list = append(list, n)
-			}
+	kb := 0
+	for _, p := range tree(pid) {
+		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p) + "/status"); err == nil {
+			kb += statusKB(b, "RssAnon:") + statusKB(b, "RssShmem:")
 		}
 	}
 	return kb / 1024
 }
 
 // peakMB is the most memory a process has used, in MB; 0 when it has ended.
-func peakMB(pid int) int { return statusKB("/proc/"+strconv.Itoa(pid), "VmHWM:") / 1024 }
-
-func statusKB(dir, field string) int {
-	b, err := os.ReadFile(dir + "/status")
+func peakMB(pid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, ok := bytes.Cut(b, []byte("\n"+field))
+	return statusKB(b, "VmHWM:") / 1024
+}
+
+// statusKB reads a field of a process's status.
+func statusKB(status []byte, field string) int {
+	_, rest, ok := bytes.Cut(status, []byte("\n"+field))
 	if !ok {
 		return 0
 	}

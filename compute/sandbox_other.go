@@ -39,6 +39,28 @@ func (c *child) reap() (*os.ProcessState, error) {
 	return state, err
 }
 
+// group is the control groups of an environment; there are none on this system.
+type group struct{}
+
+func (g *group) remove() {}
+
+// hierarchies are control groups; there are none on this system.
+type hierarchies struct{}
+
+func prepareHierarchies() hierarchies { return hierarchies{} }
+
+func (hierarchies) remove() {}
+
+func (hierarchies) describe() string { return "no control groups" }
+
+// freeze does nothing: functions are not frozen on this system.
+func (c *child) freeze(bool) {}
+
+// share does nothing: processors are not shared out on this system.
+func (c *child) share(int) error { return nil }
+
+func (c *child) memoryMB() int { return residentMB(c.process.Pid) }
+
 // residentMB is not known on this system.
 func residentMB(int) int { return 0 }
 

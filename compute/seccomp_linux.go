@@ -42,6 +42,10 @@ var deniedCalls = []uint32{
 	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_ADJTIMEX, unix.SYS_CLOCK_ADJTIME, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME,
 }
 
+// unseenMemory are the calls that get memory which no process needs to have mapped: a limit that looks at processes
+// would not see it.
+var unseenMemory = []uint32{unix.SYS_MEMFD_CREATE, unix.SYS_SHMGET}
+
 // namespaceFlags are those of clone that make namespaces.
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET
@@ -108,6 +112,9 @@ func filter() ([]unix.SockFilter, error) {
 	a.load(0)
 	a.when(least, lastKnownCall+1, string(refuseENOSYS), "")
 	a.when(equal, unix.SYS_CLONE3, string(refuseENOSYS), "") // its flags are out of the filter's sight
+	for _, n := range unseenMemory {
+		a.when(equal, n, string(refuseENOSYS), "")
+	}
 	for _, special := range []struct {
 		call  uint32
 		label string

@@ -220,5 +220,7 @@ var calls = map[string]func() error{
 	"raise limit": func() error {
 		return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1 << 16, Max: 1 << 16})
 	},
-	"own program": func() error { return os.WriteFile("/proc/self/exe", []byte("x"), 0o755) },
+	"unmapped file":   func() error { return raw(sysMemfdCreate, text("x"), 0) },
+	"unmapped memory": func() error { return raw(sysShmget, 0, 1<<20, 0o600) },
+	"own program":     func() error { return os.WriteFile("/proc/self/exe", []byte("x"), 0o755) },
 }

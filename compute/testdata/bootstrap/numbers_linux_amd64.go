@@ -10,4 +10,6 @@ const (
 	sysFanotifyInit   = 300
 	sysNameToHandleAt = 303
 	sysOpenByHandleAt = 304
+	sysMemfdCreate    = 319
+	sysShmget         = 29
 )

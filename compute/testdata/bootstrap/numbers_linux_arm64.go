@@ -10,4 +10,6 @@ const (
 	sysFanotifyInit   = 262
 	sysNameToHandleAt = 264
 	sysOpenByHandleAt = 265
+	sysMemfdCreate    = 279
+	sysShmget         = 194
 )
