@@ -17,6 +17,7 @@ import (
 	apilambda "fogbank/api/lambda"
 	apilogs "fogbank/api/logs"
 	apipipes "fogbank/api/pipes"
+	apischeduler "fogbank/api/scheduler"
 	apisns "fogbank/api/sns"
 	apisqs "fogbank/api/sqs"
 	apists "fogbank/api/sts"
@@ -30,6 +31,7 @@ import (
 	"fogbank/service/lambda"
 	"fogbank/service/logs"
 	"fogbank/service/pipes"
+	"fogbank/service/scheduler"
 	"fogbank/service/sns"
 	"fogbank/service/sqs"
 	"fogbank/service/sts"
@@ -54,7 +56,7 @@ type services struct {
 // APIs lists the APIs there are, written or not.
 func APIs() []*wire.API {
 	return []*wire.API{apigatewayv2.API, apidynamodb.API, dynamodbstreams.API, apievents.API, apiiam.API, apilambda.API, apilogs.API,
-		apipipes.API, apisns.API, apisqs.API, apists.API}
+		apipipes.API, apischeduler.API, apisns.API, apisqs.API, apists.API}
 }
 
 // build is THE list: every service, made, wired and put behind the gate, top to bottom.
@@ -94,6 +96,7 @@ func (c *Cloud) build() error {
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.Endpoint(), Supported: s.supported, Log: c.log})
 	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
+	schedules := scheduler.New(c.db, c.world, scheduler.Options{APIs: APIs(), Service: as("scheduler.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
 
 	c.mount(apiiam.API, s.iam)
@@ -107,12 +110,13 @@ func (c *Cloud) build() error {
 	c.mount(apilambda.API, s.lambda)
 	c.mount(apigatewayv2.API, apis)
 	c.mount(apipipes.API, tubes)
+	c.mount(apischeduler.API, schedules)
 	c.gate.Data(apis.Match, apis)
 	c.gate.Data(func(_, path string) bool { return sns.IsCertificate(path) }, http.HandlerFunc(c.serveCertificate))
 	c.gate.Data(func(_, path string) bool { return strings.HasPrefix(path, lambda.DownloadPath) }, http.HandlerFunc(c.serveDownload))
 	c.gate.Data(isFunctionURL, http.HandlerFunc(c.serveFunctionURL))
 
-	s.onStart(queues.Start, topics.Start, buses.Start, groups.Start, tables.Start, tubes.Start)
+	s.onStart(queues.Start, topics.Start, buses.Start, schedules.Start, groups.Start, tables.Start, tubes.Start)
 	s.starts = append(s.starts, s.lambda.Start)
 	return nil
 }
