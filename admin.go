@@ -41,8 +41,10 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch strings.TrimSuffix(own, "/") {
 	case "health":
 		c.health(w)
-	case "init", "init/ready":
-		answer(w, c.hooks.report())
+	case "init":
+		answer(w, c.hooks.report(true))
+	case "init/ready":
+		answer(w, c.hooks.report(false))
 	case "reset", "state/reset":
 		c.serveReset(w, r)
 	case "outbox":
@@ -134,16 +136,9 @@ func (c *Cloud) outbox(w http.ResponseWriter, r *http.Request) {
 
 // serveAdmin serves the commands of the socket until the world stops.
 func (c *Cloud) serveAdmin(dir string) error {
-	path := filepath.Join(dir, AdminSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l, err := net.Listen("unix", path)
+	l, err := listenAdmin(dir)
 	if err != nil {
 		return fmt.Errorf("the socket for commands: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) {
@@ -189,6 +184,58 @@ func (c *Cloud) serveAdmin(dir string) error {
 	return nil
 }
 
+// listenAdmin makes the socket in dir, which only the user may open.
+func listenAdmin(dir string) (net.Listener, error) {
+	path := filepath.Join(dir, AdminSocket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	short, done, err := shortDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.Listen("unix", filepath.Join(short, AdminSocket))
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// DialAdmin connects to the socket of the server that runs on a data directory.
+func DialAdmin(ctx context.Context, dir string) (net.Conn, error) {
+	short, done, err := shortDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", filepath.Join(short, AdminSocket))
+}
+
+// maxSocketPath is the length of the longest path all systems take for a socket: macOS has 104 bytes, with a zero.
+const maxSocketPath = 103
+
+// shortDir returns a name of dir that is short enough for a socket's path, and what removes it again.
+func shortDir(dir string) (short string, done func(), err error) {
+	if len(filepath.Join(dir, AdminSocket)) <= maxSocketPath {
+		return dir, func() {}, nil
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", nil, err
+	}
+	scratch, err := os.MkdirTemp("/tmp", "fogbank-")
+	if err != nil {
+		return "", nil, err
+	}
+	short = filepath.Join(scratch, "d")
+	if err := os.Symlink(dir, short); err != nil {
+		os.RemoveAll(scratch)
+		return "", nil, err
+	}
+	return short, func() { os.RemoveAll(scratch) }, nil
+}
+
 // hooks are the scripts run when the server was ready.
 type hooks struct {
 	mu        sync.Mutex
@@ -208,10 +255,15 @@ func (h *hooks) complete() {
 	h.completed = true
 }
 
-func (h *hooks) report() any {
+// report is the form tools look for: completed is one truth for a stage, and one by one for all.
+func (h *hooks) report(all bool) any {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return map[string]any{"completed": h.completed, "scripts": append([]hook{}, h.scripts...)}
+	var completed any = h.completed
+	if all {
+		completed = map[string]bool{"BOOT": true, "START": true, "READY": h.completed, "SHUTDOWN": false}
+	}
+	return map[string]any{"completed": completed, "scripts": append([]hook{}, h.scripts...)}
 }
 
 type hook struct {

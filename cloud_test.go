@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -181,4 +182,29 @@ func TestEmbed(t *testing.T) {
 	}
 	stacks := make([]byte, 64<<10)
 	t.Errorf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+}
+
+// TestAdminSocket serves commands also below a directory whose name is too long for a socket.
+func TestAdminSocket(t *testing.T) {
+	data := filepath.Join(t.TempDir(), strings.Repeat("long/", 40))
+	c, err := Open(Config{Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialAdmin(ctx, data) }}}
+	defer client.CloseIdleConnections()
+	res, err := client.Post("http://fogbank/travel?by=1h", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Error(res.Status)
+	}
+	for _, file := range []string{data, filepath.Join(data, AdminSocket)} {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s may be used by others: %v, %v", file, info, err)
+		}
+	}
 }

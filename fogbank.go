@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -61,6 +62,12 @@ func (c *Cloud) open() (err error) {
 	o := store.Options{Dir: filepath.Join(c.config.Data, "store"), FS: c.config.FS, World: c.world, Log: c.log}
 	if c.config.Data == "" && o.FS == nil {
 		o.FS = vfs.NewMem()
+	}
+	if c.config.Data != "" {
+		// Packages, and whatever else is below, are the user's alone.
+		if err := os.MkdirAll(c.config.Data, 0o700); err != nil {
+			return err
+		}
 	}
 	if c.db, err = store.Open(o); err != nil {
 		return err

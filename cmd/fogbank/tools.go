@@ -68,10 +68,8 @@ func admin(ctx context.Context, data, method, path string, query url.Values) ([]
 	if data == "" {
 		return nil, errors.New("-data (or FOGBANK_DATA) must name the running server's data directory")
 	}
-	socket := filepath.Join(data, fogbank.AdminSocket)
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
+		return fogbank.DialAdmin(ctx, data)
 	}}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://fogbank"+path+"?"+query.Encode(), nil)
 	if err != nil {
