@@ -130,8 +130,7 @@ func (g *Gate) Mount(api *wire.API, impl Service) {
 	for _, op := range api.Operations {
 		g.routes[op] = &route{op: op, impl: impl, guarded: guarded}
 	}
-	g.apis = append(g.apis, api)
-	g.index = wire.NewIndex(g.apis...)
+	g.index.Add(api)
 	g.endpoints[api.Endpoint] = api.Signing
 	g.endpoints[api.Signing] = api.Signing
 	g.rest[api.Signing] = slices.Contains(api.Protocols, wire.RESTJSON)

@@ -7,6 +7,7 @@ type Index struct {
 	targets map[string]targetRow
 	actions map[string][]*Operation
 	paths   map[string]Paths
+	rest    map[string][]*Operation // what paths were made of
 }
 
 type targetRow struct {
@@ -16,26 +17,30 @@ type targetRow struct {
 
 // NewIndex indexes the operations of the APIs.
 func NewIndex(apis ...*API) *Index {
-	x := &Index{targets: map[string]targetRow{}, actions: map[string][]*Operation{}, paths: map[string]Paths{}}
-	rest := map[string][]*Operation{}
+	x := &Index{targets: map[string]targetRow{}, actions: map[string][]*Operation{}, paths: map[string]Paths{}, rest: map[string][]*Operation{}}
 	for _, a := range apis {
-		for _, p := range a.Protocols {
-			for _, op := range a.Operations {
-				switch p {
-				case JSON10, JSON11:
-					x.targets[a.TargetPrefix+"."+op.Name] = targetRow{op, p}
-				case Query:
-					x.actions[op.Name] = append(x.actions[op.Name], op)
-				case RESTJSON:
-					rest[a.Signing] = append(rest[a.Signing], op)
-				}
-			}
-		}
-	}
-	for signing, ops := range rest {
-		x.paths[signing] = NewPaths(ops...)
+		x.Add(a)
 	}
 	return x
+}
+
+// Add indexes one more API.
+func (x *Index) Add(a *API) {
+	for _, p := range a.Protocols {
+		for _, op := range a.Operations {
+			switch p {
+			case JSON10, JSON11:
+				x.targets[a.TargetPrefix+"."+op.Name] = targetRow{op, p}
+			case Query:
+				x.actions[op.Name] = append(x.actions[op.Name], op)
+			case RESTJSON:
+				x.rest[a.Signing] = append(x.rest[a.Signing], op)
+			}
+		}
+		if p == RESTJSON {
+			x.paths[a.Signing] = NewPaths(x.rest[a.Signing]...)
+		}
+	}
 }
 
 // Target finds the operation of an X-Amz-Target header and the JSON version its service speaks.
