@@ -5,7 +5,8 @@
 //   - Nothing is decoded before the caller's signature was verified, and nothing
 //     runs before policy allowed it, in process and from outside alike.
 //   - Every answer carries a request id; every request leaves one record, the last
-//     of which Explain finds by that id.
+//     of which Explain finds by that id. The log has refusals and other errors at Info,
+//     our own failures at Error, and successes at Debug.
 //   - A panic in a service is a 500 and a loud record, never a dead process.
 //   - Secrets, session tokens and signatures are never logged and never part of an
 //     error; they are compared in constant time.

@@ -72,12 +72,13 @@ func (g *Gate) keep(r *Record, rt *route, cause error) {
 	}
 	g.records.add(r)
 	rt.counts.add(r.Code, r.Duration)
-	level := slog.LevelInfo
+	// A line for every success would cost more than many a request; Explain has them all.
+	level := slog.LevelDebug
 	switch {
 	case r.Code == internalFailure:
 		level = slog.LevelError
-	case r.InProcess:
-		level = slog.LevelDebug
+	case r.Code != "" && !r.InProcess:
+		level = slog.LevelInfo
 	}
 	if g.log.Enabled(context.Background(), level) {
 		g.log.LogAttrs(context.Background(), level, "request", slog.Any("", r.LogValue()))
