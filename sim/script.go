@@ -103,6 +103,7 @@ type script struct {
 	network    egress.Memory
 	names      map[string]string // identifier → what is shown for it
 	kinds      map[string]int
+	short      []string // identifiers of API Gateway, each followed by what is shown for it
 }
 
 // Run plays a script in the current bubble and returns it with the answers it got.
@@ -390,8 +391,20 @@ func (s *script) stable(text string) string {
 	})
 }
 
+// short finds API Gateway's identifiers, which only their members' names give away; shown once,
+// they are known wherever they stand.
+var short = regexp.MustCompile(`"(Api|Integration|Route|Deployment)Id":"([a-z0-9]{6,10})"`)
+
 // named replaces each identifier by its kind and number.
 func (s *script) named(text string) string {
+	for _, m := range short.FindAllStringSubmatch(text, -1) {
+		if kind := strings.ToLower(m[1]); s.names[m[2]] == "" {
+			s.kinds[kind]++
+			s.names[m[2]] = "<" + kind + ":" + strconv.Itoa(s.kinds[kind]) + ">"
+			s.short = append(s.short, m[2], s.names[m[2]])
+		}
+	}
+	text = strings.NewReplacer(s.short...).Replace(text)
 	for _, id := range identifiers {
 		text = id.re.ReplaceAllStringFunc(text, func(v string) string {
 			if strings.HasPrefix(v, "arn:") || id.kind != "sequence" && strings.Trim(v, "0123456789") == "" {
