@@ -24,9 +24,11 @@ var (
 
 // strike invokes a schedule whose moment has come and waits for its next, in one transaction: a moment is invoked
 // for once however often its timer fires. Moments missed while nothing ran are passed over but for the oldest.
+// Nobody waits for the disk here: the relay hears of the invocation when it is durable, and before that a power cut
+// brings the timer back with it.
 func (s *Service) strike(ctx context.Context, key store.Key, m moment) error {
 	now, id, chance := s.world.Now(), s.world.Hex(8), s.world.Uint64()
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	return s.db.UpdateSoon(ctx, func(tx *store.Tx) error {
 		r, ok := schedules.Get(tx, key)
 		if !ok || r.Disabled || !r.Next.Equal(m.At) {
 			return nil
@@ -66,7 +68,7 @@ func (s *Service) open(ctx context.Context, key store.Key, o opening) error {
 	if err := key.Parse(&group, &name, nil); err != nil {
 		return err
 	}
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	return s.db.UpdateSoon(ctx, func(tx *store.Tx) error {
 		windows.Cancel(tx, key) // with the invocation, so that there is one
 		r, ok := schedules.Get(tx, store.K(group, name))
 		if !ok || r.Disabled || !r.Created.Equal(o.Created) {
