@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -130,6 +131,20 @@ func TestDo(t *testing.T) {
 		if _, err := closed.Do(t.Context(), &Request{URL: url, Trusted: true}); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
+	}
+}
+
+// TestTLS: an https endpoint needs a certificate that somebody trusted vouches for.
+func TestTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	if a, err := client(t, Options{Local: true, Roots: pool}).Do(t.Context(), &Request{URL: server.URL}); err != nil || a.Status != 200 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := client(t, Options{Local: true}).Do(t.Context(), &Request{URL: server.URL}); err == nil || Refused(err) {
+		t.Errorf("a stranger's certificate: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"fogbank/api/sns"
 	"fogbank/policy"
@@ -24,7 +25,7 @@ func defaultPolicy(arn, account string) string {
 func (t *topic) set(name, v string) error {
 	switch name {
 	case "DisplayName":
-		if len(v) > 100 || strings.ContainsAny(v, "\r\n") {
+		if len(v) > 100 || strings.ContainsFunc(v, unicode.IsControl) {
 			return invalid("Attributes Reason: DisplayName: Invalid value [%s]", v)
 		}
 	case "Policy":

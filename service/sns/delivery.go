@@ -24,7 +24,7 @@ type delivery struct {
 	target
 	Shared bool // the message is in messages; here is only what is needed to find it
 	Report bool // how it ends is logged
-	// turn is what a throttled delivery waits for; copies of the delivery share it.
+	// turn is what a throttled delivery waits for; copies of the delivery share it. nil for queues and functions.
 	turn    *turn
 	message message
 }
@@ -57,9 +57,10 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 	d.DeadLetter = r.text()
 	flags := r.uint()
 	d.Shared, d.Report = flags&1 != 0, flags&2 != 0
-	d.turn = &turn{}
 	if flags&4 != 0 {
-		*d.turn = turn{int64(r.uint()), int(r.uint())}
+		d.turn = &turn{int64(r.uint()), int(r.uint())}
+	} else if !inside(d.Protocol) {
+		d.turn = &turn{}
 	}
 	d.message.read(r)
 	return r.err

@@ -38,6 +38,9 @@ func (t *target) enveloped() bool {
 	return false
 }
 
+// inside reports whether messages by a protocol stay in this server.
+func inside(protocol string) bool { return protocol == "sqs" || protocol == "lambda" }
+
 // bodyKey names what of a structured message the target gets: its protocol's text, or for a push its platform's.
 func (t *target) bodyKey() string {
 	if t.Protocol == "application" {
@@ -131,7 +134,9 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 		t := &f.targets[i]
 		d := delivery{target: *t, message: p.message}
 		d.message.Body = p.body(t.bodyKey())
-		_, d.Report = facts.feedback[feedbackKind(t.Protocol)]
+		if facts.feedback != nil {
+			_, d.Report = facts.feedback[feedbackKind(t.Protocol)]
+		}
 		if key := keyFor(t.Protocol); t.enveloped() && !share && p.bodies == nil && p.signed != key {
 			p.signed = key
 			s.signer.begin(&d.message, key)

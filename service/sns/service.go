@@ -94,17 +94,16 @@ func (s *Service) Start() {
 
 // add puts a delivery on its way. A lane is a subscription, and of a FIFO topic one of its groups.
 func (s *Service) add(tx *store.Tx, d delivery) {
-	switch d.Protocol {
-	case "sqs", "lambda":
-		lane := d.ID
-		if d.message.Sequence != 0 {
-			lane += "/" + d.message.Group
-		}
-		s.relay.Add(tx, lane, d)
-	default:
+	if !inside(d.Protocol) {
 		d.turn = &turn{}
 		s.outside.Add(tx, d.ID, d)
+		return
 	}
+	lane := d.ID
+	if d.message.Sequence != 0 {
+		lane += "/" + d.message.Group
+	}
+	s.relay.Add(tx, lane, d)
 }
 
 // Access implements gate.Service: operations on a topic name the topic, those on a subscription

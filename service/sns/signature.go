@@ -40,7 +40,7 @@ var keyBits = map[string]int{queueKey: 1024, webKey: 2048}
 
 // keyFor names the key that signs messages of a protocol.
 func keyFor(protocol string) string {
-	if protocol == "sqs" || protocol == "lambda" {
+	if inside(protocol) {
 		return queueKey
 	}
 	return webKey

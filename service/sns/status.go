@@ -40,7 +40,17 @@ var feedbackKinds = []string{"HTTP", "SQS", "Lambda", "Firehose", "Application"}
 
 // feedbackKind returns the prefix for a protocol, "" when its deliveries are not logged by topic.
 func feedbackKind(protocol string) string {
-	return map[string]string{"http": "HTTP", "https": "HTTP", "sqs": "SQS", "lambda": "Lambda", "application": "Application"}[protocol]
+	switch protocol {
+	case "http", "https":
+		return "HTTP"
+	case "sqs":
+		return "SQS"
+	case "lambda":
+		return "Lambda"
+	case "application":
+		return "Application"
+	}
+	return ""
 }
 
 // feedbackAttribute splits the name of an attribute such as SQSSuccessFeedbackRoleArn.

@@ -129,6 +129,11 @@ func TestSubscriber(t *testing.T) {
 	defer subscriber.Close()
 	c := newCloud(t, fogbank.Config{})
 	for _, version := range []string{"1", "2"} {
+		if version == "2" { // a link without a signature must find the region by itself
+			there := *aws.CallFrom(c.ctx)
+			there.Region = "eu-west-1"
+			c.ctx = aws.WithCall(c.ctx, &there)
+		}
 		topic := c.topic("orders"+version, map[string]string{"SignatureVersion": version})
 		must(c.sns.Subscribe(c.ctx, &apisns.SubscribeInput{TopicArn: topic, Protocol: "http", Endpoint: &subscriber.URL}))
 		asked := <-got
