@@ -327,6 +327,7 @@ const (
 	shapeSystemLogLevel
 	shapeTagKeyList
 	shapeTagResourceInput
+	shapeTaggableResource
 	shapeTags
 	shapeThrottleReason
 	shapeTimeout
@@ -1165,7 +1166,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "NextMarker", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeListTagsInput: {Name: "ListTagsInput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsInput](), Members: []wire.Member{
-		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
+		{Name: "Resource", Ref: wire.Ref{At: shapeTaggableResource, Wire: "ARN"}, Required: true, In: wire.InPath},
 	}},
 	shapeListTagsOutput: {Name: "ListTagsOutput", Kind: wire.Structure, Type: wire.StructureOf[ListTagsOutput](), Members: []wire.Member{
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags}},
@@ -1423,12 +1424,13 @@ var shapes = wire.Link([]wire.Shape{
 	shapeSystemLogLevel: {Name: "SystemLogLevel", Kind: wire.String, Enum: []string{"DEBUG", "INFO", "WARN"}},
 	shapeTagKeyList:     {Name: "TagKeyList", Kind: wire.List, Type: wire.ListOf[string](), Elem: wire.Ref{At: shapePlainString}},
 	shapeTagResourceInput: {Name: "TagResourceInput", Kind: wire.Structure, Type: wire.StructureOf[TagResourceInput](), Members: []wire.Member{
-		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
+		{Name: "Resource", Ref: wire.Ref{At: shapeTaggableResource, Wire: "ARN"}, Required: true, In: wire.InPath},
 		{Name: "Tags", Ref: wire.Ref{At: shapeTags}, Required: true},
 	}},
-	shapeTags:           {Name: "Tags", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
-	shapeThrottleReason: {Name: "ThrottleReason", Kind: wire.String, Enum: []string{"ConcurrentInvocationLimitExceeded", "FunctionInvocationRateLimitExceeded", "ReservedFunctionConcurrentInvocationLimitExceeded", "ReservedFunctionInvocationRateLimitExceeded", "CallerRateLimitExceeded", "ConcurrentSnapshotCreateLimitExceeded"}},
-	shapeTimeout:        {Name: "Timeout", Kind: wire.Integer, Min: wire.Bound(1)},
+	shapeTaggableResource: {Name: "TaggableResource", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(256), Pattern: wire.Match(`arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12})`, `^(?:arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}))$`)},
+	shapeTags:             {Name: "Tags", Kind: wire.Map, Type: wire.MapOf[string](), Key: wire.Ref{At: shapePlainString}, Elem: wire.Ref{At: shapePlainString}},
+	shapeThrottleReason:   {Name: "ThrottleReason", Kind: wire.String, Enum: []string{"ConcurrentInvocationLimitExceeded", "FunctionInvocationRateLimitExceeded", "ReservedFunctionConcurrentInvocationLimitExceeded", "ReservedFunctionInvocationRateLimitExceeded", "CallerRateLimitExceeded", "ConcurrentSnapshotCreateLimitExceeded"}},
+	shapeTimeout:          {Name: "Timeout", Kind: wire.Integer, Min: wire.Bound(1)},
 	shapeTooManyRequestsExceptionDetail: {Name: "TooManyRequestsExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[TooManyRequestsExceptionDetail](), Message: "message", Members: []wire.Member{
 		{Name: "retryAfterSeconds", Ref: wire.Ref{At: shapePlainString, Wire: "Retry-After"}, In: wire.InHeader},
 		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
@@ -1450,7 +1452,7 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
 	shapeUntagResourceInput: {Name: "UntagResourceInput", Kind: wire.Structure, Type: wire.StructureOf[UntagResourceInput](), Members: []wire.Member{
-		{Name: "Resource", Ref: wire.Ref{At: shapeFunctionArn, Wire: "ARN"}, Required: true, In: wire.InPath},
+		{Name: "Resource", Ref: wire.Ref{At: shapeTaggableResource, Wire: "ARN"}, Required: true, In: wire.InPath},
 		{Name: "TagKeys", Ref: wire.Ref{At: shapeTagKeyList, Wire: "tagKeys"}, Required: true, In: wire.InQuery},
 	}},
 	shapeUpdateAliasInput: {Name: "UpdateAliasInput", Kind: wire.Structure, Type: wire.StructureOf[UpdateAliasInput](), Members: []wire.Member{

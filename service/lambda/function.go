@@ -45,6 +45,10 @@ type function struct {
 	Version     string     `json:",omitempty"` // "" for $LATEST
 	Unzipped    int64      `json:",omitempty"` // bytes of the package's files
 	Layers      []layerUse `json:",omitempty"`
+	Logging     logging    `json:",omitzero"`
+	// RuntimeUpdate and RuntimeARN are what PutRuntimeManagementConfig said.
+	RuntimeUpdate string `json:",omitempty"`
+	RuntimeARN    string `json:",omitempty"`
 }
 
 var (
@@ -175,7 +179,7 @@ func (s *Service) draft(name string, in *lambda.CreateFunctionInput) (*function,
 	f := &function{Name: name, Role: in.Role, Timeout: defaultTimeout, MemoryMB: defaultMemory, TmpMB: defaultTmp,
 		Architectures: []string{lambda.ArchitectureX8664}, Tracing: "PassThrough", Tags: in.Tags}
 	if len(in.Tags) > maxTags {
-		return nil, lambda.InvalidParameterValueException("Tags limit exceeded. Maximum number of tags allowed: %d", maxTags)
+		return nil, tooManyTags()
 	}
 	if len(in.Architectures) > 0 {
 		f.Architectures = in.Architectures
@@ -183,13 +187,12 @@ func (s *Service) draft(name string, in *lambda.CreateFunctionInput) (*function,
 	set := settings{
 		runtime: in.Runtime, handler: in.Handler, description: in.Description, timeout: in.Timeout, memory: in.MemorySize,
 		environment: in.Environment, tmp: in.EphemeralStorage, deadLetter: in.DeadLetterConfig, tracing: in.TracingConfig,
-		logging: in.LoggingConfig,
+		logging: in.LoggingConfig, snap: in.SnapStart,
 	}
 	if err := s.check(set); err != nil {
 		return nil, err
 	}
-	set.apply(f)
-	return f, nil
+	return f, set.apply(f)
 }
 
 // refuseUnwritten answers honestly to what is not there yet.
@@ -204,17 +207,13 @@ func refuseUnwritten(in *lambda.CreateFunctionInput) error {
 	case len(in.FileSystemConfigs) > 0:
 		return unwritten("file systems")
 	}
-	return refuseUnwrittenSettings(in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn)
+	return refuseUnwrittenSettings(in.VpcConfig, in.KMSKeyArn)
 }
 
-func refuseUnwrittenSettings(vpc *lambda.VpcConfig, snap *lambda.SnapStart, logging *lambda.LoggingConfig, key *string) error {
+func refuseUnwrittenSettings(vpc *lambda.VpcConfig, key *string) error {
 	switch {
 	case vpc != nil && len(vpc.SubnetIds)+len(vpc.SecurityGroupIds) > 0:
 		return unwritten("functions in a VPC")
-	case snap != nil && snap.GetApplyOn() == lambda.SnapStartApplyOnPublishedVersions:
-		return unwritten("SnapStart")
-	case logging != nil && logging.GetLogFormat() == lambda.LogFormatJson:
-		return unwritten("the log format JSON")
 	case key != nil && *key != "":
 		return unwritten("encryption with a customer's key")
 	}
@@ -304,7 +303,7 @@ func (f *function) describe(r reference) *lambda.FunctionConfiguration {
 		PackageType: new(lambda.PackageTypeZip), Architectures: f.Architectures,
 		EphemeralStorage: &lambda.EphemeralStorage{Size: f.TmpMB},
 		SnapStart:        &lambda.SnapStartResponse{ApplyOn: new(lambda.SnapStartApplyOnNone), OptimizationStatus: new(lambda.SnapStartOptimizationStatusOff)},
-		LoggingConfig:    &lambda.LoggingConfig{LogFormat: new(lambda.LogFormatText), LogGroup: new(f.logGroup())},
+		LoggingConfig:    f.Logging.describe(f.logGroup()),
 	}
 	if len(f.Variables) > 0 {
 		c.Environment = &lambda.EnvironmentResponse{Variables: f.Variables}
@@ -584,6 +583,7 @@ type settings struct {
 	deadLetter                    *lambda.DeadLetterConfig
 	tracing                       *lambda.TracingConfig
 	logging                       *lambda.LoggingConfig
+	snap                          *lambda.SnapStart
 }
 
 // check refuses settings a function cannot have.
@@ -608,7 +608,7 @@ func (s *Service) check(set settings) error {
 }
 
 // apply puts checked settings into f.
-func (set settings) apply(f *function) {
+func (set settings) apply(f *function) error {
 	if set.environment != nil {
 		f.Variables = set.environment.Variables
 	}
@@ -628,7 +628,25 @@ func (set settings) apply(f *function) {
 	}
 	if set.logging != nil {
 		put(&f.LogGroup, set.logging.LogGroup)
+		if err := f.Logging.set(set.logging); err != nil {
+			return err
+		}
 	}
+	if set.snap != nil && set.snap.GetApplyOn() == lambda.SnapStartApplyOnPublishedVersions {
+		return refuseSnapStart(f.Runtime)
+	}
+	return nil
+}
+
+// refuseSnapStart says why a runtime has no SnapStart: AWS has none for it either, or we have not.
+// https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
+func refuseSnapStart(runtime string) error {
+	switch {
+	case strings.HasPrefix(runtime, "java") && runtime != "java8.al2", strings.HasPrefix(runtime, "dotnet"),
+		strings.HasPrefix(runtime, "python3.1") && runtime > "python3.11":
+		return unwritten("SnapStart")
+	}
+	return lambda.InvalidParameterValueException("%s is not supported for SnapStart enabled functions.", runtime)
 }
 
 func put[T any](to *T, from *T) {
@@ -642,7 +660,7 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 	if len(in.FileSystemConfigs) > 0 {
 		return nil, unwritten("file systems")
 	}
-	if err := refuseUnwrittenSettings(in.VpcConfig, in.SnapStart, in.LoggingConfig, in.KMSKeyArn); err != nil {
+	if err := refuseUnwrittenSettings(in.VpcConfig, in.KMSKeyArn); err != nil {
 		return nil, err
 	}
 	r, err := refer(ctx, in.FunctionName, "")
@@ -657,7 +675,7 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 	set := settings{
 		runtime: in.Runtime, handler: in.Handler, description: in.Description, timeout: in.Timeout, memory: in.MemorySize,
 		environment: in.Environment, tmp: in.EphemeralStorage, deadLetter: in.DeadLetterConfig, tracing: in.TracingConfig,
-		logging: in.LoggingConfig,
+		logging: in.LoggingConfig, snap: in.SnapStart,
 	}
 	if err := s.check(set); err != nil {
 		return nil, err
@@ -667,7 +685,9 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 	f, err := s.change(ctx, r, in.RevisionId, func(tx *store.Tx, f *function) error {
 		put(&f.Role, in.Role)
 		f.Modified, f.Revision, f.Environment = stamp.Modified, stamp.Revision, stamp.Environment
-		set.apply(f)
+		if err := set.apply(f); err != nil {
+			return err
+		}
 		if in.Layers != nil {
 			return f.useLayers(ctx, tx, in.Layers)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"fogbank/api/lambda"
@@ -150,12 +151,23 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 		group: f.logGroup(),
 		name:  s.world.Now().Format("2006/01/02") + "/[" + f.version() + "]" + s.world.Hex(16),
 	}
+	variables := maps.Clone(f.Variables)
+	if more := f.Logging.variables(); more != nil {
+		if variables == nil {
+			variables = map[string]string{}
+		}
+		maps.Copy(variables, more)
+	}
 	return compute.Spec{
 		Function: r.unqualified(), Name: f.Name, Version: f.version(), Runtime: f.Runtime, Handler: f.Handler,
 		Code: f.Package, Layers: f.layerPackages(), MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
-		Variables: f.Variables, Region: r.region, Endpoint: s.o.Endpoint,
+		Variables: variables, Region: r.region, Endpoint: s.o.Endpoint,
 		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
-		Log: func(at time.Time, text string) { s.journal.write(to, at, text) },
+		Log: func(at time.Time, text string) {
+			if line, ok := f.Logging.line(at, text); ok {
+				s.journal.write(to, at, line)
+			}
+		},
 	}, nil
 }
 
@@ -166,10 +178,10 @@ func (s *Service) PutFunctionConcurrency(ctx context.Context, in *lambda.PutFunc
 		return nil, err
 	}
 	n := in.ReservedConcurrentExecutions
-	if n > compute.DefaultMax-100 {
-		return nil, lambda.InvalidParameterValueException("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].")
-	}
-	_, err = s.change(ctx, r, nil, func(_ *store.Tx, f *function) error {
+	_, err = s.change(ctx, r, nil, func(tx *store.Tx, f *function) error {
+		if n+reservedIn(tx, f.Name) > compute.DefaultMax-minUnreserved {
+			return lambda.InvalidParameterValueException("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].")
+		}
 		f.Reserved = &n
 		return nil
 	})

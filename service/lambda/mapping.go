@@ -34,7 +34,8 @@ type mapping struct {
 	MaxConcurrency int32  // 0: the default
 	Created        time.Time
 	Modified       time.Time
-	Revision       string // drawn anew at every change
+	Revision       string            // drawn anew at every change
+	Tags           map[string]string `json:",omitempty"`
 }
 
 var (
@@ -121,7 +122,10 @@ func (m *mapping) save(tx *store.Tx) {
 func newMapping(r reference, in *lambda.CreateEventSourceMappingInput) (*mapping, error) {
 	source := aws.ARN(in.GetEventSourceArn())
 	m := &mapping{Source: string(source), Function: r.name, Qualifier: r.qualifier, Enabled: in.Enabled == nil || *in.Enabled,
-		MaxRetries: -1, MaxAgeSeconds: -1, Parallel: 1, Start: in.GetStartingPosition()}
+		MaxRetries: -1, MaxAgeSeconds: -1, Parallel: 1, Start: in.GetStartingPosition(), Tags: in.Tags}
+	if len(in.Tags) > maxTags {
+		return nil, tooManyTags()
+	}
 	switch {
 	case in.EventSourceArn == nil || in.SelfManagedEventSource != nil || len(in.Topics) > 0 || len(in.Queues) > 0:
 		return nil, unwritten("event sources other than DynamoDB streams and SQS queues")
@@ -272,7 +276,8 @@ func (m *mapping) describe(r reference, state, result string) *lambda.EventSourc
 	r.name, r.qualifier = m.Function, m.Qualifier
 	c := &lambda.EventSourceMappingConfiguration{
 		UUID: &m.UUID, BatchSize: &m.BatchSize, MaximumBatchingWindowInSeconds: &m.WindowSeconds, EventSourceArn: &m.Source,
-		FunctionArn: new(string(r.arn())), LastModified: &m.Modified, LastProcessingResult: &result, State: &state,
+		EventSourceMappingArn: new(string(mappingARN(r.account, r.region, m.UUID))),
+		FunctionArn:           new(string(r.arn())), LastModified: &m.Modified, LastProcessingResult: &result, State: &state,
 		StateTransitionReason: new(transitionByUser), FunctionResponseTypes: []string{},
 	}
 	if m.Partial {

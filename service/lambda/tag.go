@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"maps"
+	"strings"
 
 	"fogbank/api/lambda"
 	"fogbank/aws"
@@ -14,7 +15,7 @@ func (s *Service) TagResource(ctx context.Context, in *lambda.TagResourceInput) 
 	err := s.retag(ctx, in.Resource, func(tags map[string]string) error {
 		maps.Copy(tags, in.Tags)
 		if len(tags) > maxTags {
-			return lambda.InvalidParameterValueException("Tags limit exceeded. Maximum number of tags allowed: %d", maxTags)
+			return tooManyTags()
 		}
 		return nil
 	})
@@ -32,8 +33,37 @@ func (s *Service) UntagResource(ctx context.Context, in *lambda.UntagResourceInp
 	return &lambda.UntagResourceOutput{}, err
 }
 
-// retag changes a function's tags.
+func tooManyTags() error {
+	return lambda.InvalidParameterValueException("Tags limit exceeded. Maximum number of tags allowed: %d", maxTags)
+}
+
+// mappingOf is the identifier of the mapping a resource is, "" when it is none.
+func mappingOf(resource string) string {
+	uuid, ok := strings.CutPrefix(aws.ARN(resource).Resource(), "event-source-mapping:")
+	if !ok || aws.ARN(resource).Service() != "lambda" {
+		return ""
+	}
+	return uuid
+}
+
+// retag changes the tags of a function or mapping.
 func (s *Service) retag(ctx context.Context, resource string, change func(map[string]string) error) error {
+	if uuid := mappingOf(resource); uuid != "" {
+		return s.db.Update(ctx, func(tx *store.Tx) error {
+			m, _, err := findMapping(tx, uuid)
+			if err != nil {
+				return err
+			}
+			if m.Tags = maps.Clone(m.Tags); m.Tags == nil {
+				m.Tags = map[string]string{}
+			}
+			if err := change(m.Tags); err != nil {
+				return err
+			}
+			mappings.Put(tx, store.K(uuid), m)
+			return nil
+		})
+	}
 	r, err := tagged(ctx, resource)
 	if err != nil {
 		return err
@@ -59,9 +89,28 @@ func tagged(ctx context.Context, resource string) (reference, error) {
 	return r, err
 }
 
-// ListTags returns a function's tags.
+// ListTags returns the tags of a function or an event-source mapping.
 func (s *Service) ListTags(ctx context.Context, in *lambda.ListTagsInput) (*lambda.ListTagsOutput, error) {
-	r, err := tagged(ctx, in.Resource)
+	tags, err := s.tags(ctx, in.Resource)
+	if err != nil {
+		return nil, err
+	}
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	return &lambda.ListTagsOutput{Tags: tags}, nil
+}
+
+func (s *Service) tags(ctx context.Context, resource string) (tags map[string]string, err error) {
+	if uuid := mappingOf(resource); uuid != "" {
+		err = s.db.View(ctx, func(tx *store.Tx) error {
+			m, _, err := findMapping(tx, uuid)
+			tags = m.Tags
+			return err
+		})
+		return tags, err
+	}
+	r, err := tagged(ctx, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +118,5 @@ func (s *Service) ListTags(ctx context.Context, in *lambda.ListTagsInput) (*lamb
 	if err != nil {
 		return nil, err
 	}
-	tags := f.Tags
-	if tags == nil {
-		tags = map[string]string{}
-	}
-	return &lambda.ListTagsOutput{Tags: tags}, nil
+	return f.Tags, nil
 }

@@ -104,7 +104,7 @@ func (f *function) publish(tx *store.Tx, description *string, revision string) *
 func (f *function) content() function {
 	c := *f
 	c.Version, c.Description, c.Revision, c.Environment, c.Tags, c.Reserved = "", "", "", "", nil, nil
-	c.Modified = time.Time{}
+	c.Modified, c.RuntimeUpdate, c.RuntimeARN = time.Time{}, "", ""
 	return c
 }
 
