@@ -5,17 +5,20 @@
 // in memory, also inside a synctest bubble. A Pool above either keeps environments warm, bounds
 // them and writes the START, END and REPORT lines.
 //
-// An environment of Process on Linux is one process tree of its own: new mount, PID, IPC and UTS
+// An environment of Process on Linux is one process tree of its own: new mount, PID, IPC, UTS and network
 // namespaces, a read-only root made of the host's libraries, its own /tmp, an unprivileged user
-// that no other environment has, no capabilities, no new privileges. As root the namespaces are
-// made directly; otherwise inside an unprivileged user namespace. Where neither works, and on
-// other systems, it is a plain process in its own process group, and Isolation says so. The network
-// is the host's in every case. The environment's variables are built from nothing.
+// that no other environment has, no capabilities, no new privileges, a filter of system calls, and Landlock
+// and control groups where there are any. As root the namespaces are made directly; otherwise inside an
+// unprivileged user namespace. In its network there is nothing but listeners of this process: the Runtime API, the
+// server, and an HTTP proxy to the addresses the operator allows. Between invocations it is frozen. Where namespaces
+// cannot be made, and on other systems, it is a plain process in its own process group. Isolation says which of
+// all this holds. The environment's variables are built from nothing.
 //
 // Limits: 6 MB a payload, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
-// 1,024 processes and open files, MemorySize watched every 100 ms (see Process), Options of Pool.
+// 1,024 processes and open files, 128 connections at once to the server and as many out, /tmp of TmpMB with 256
+// files for each MB, MemorySize (see Process), Options of Pool.
 //
-// Locks: Pool.mu is never held while an environment's lock is taken, nor the other way round.
+// Locks: an environment's ice may be taken while its mu is held. Pool.mu is never held while an environment's lock is taken, nor the other way round.
 package compute
 
 import (

@@ -211,6 +211,11 @@ func (s site) forward(d *door, c net.Conn) {
 // errOwn is why the proxy does not connect to this machine.
 var errOwn = errors.New("compute: an address of this machine")
 
+// refused is an address that functions may not connect to.
+type refused struct{ err error }
+
+func (r *refused) Error() string { return r.err.Error() }
+
 // dialOut connects to where an environment may go. The address is checked after names were resolved.
 func (p *Process) dialOut(addr string) (net.Conn, error) {
 	check := func(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -219,7 +224,7 @@ func (p *Process) dialOut(addr string) (net.Conn, error) {
 			return err
 		}
 		if err := p.o.Outbound(to.Addr()); err != nil {
-			return err
+			return &refused{err}
 		}
 		own, err := net.InterfaceAddrs()
 		if err != nil {
@@ -227,7 +232,7 @@ func (p *Process) dialOut(addr string) (net.Conn, error) {
 		}
 		for _, a := range own {
 			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(to.Addr().Unmap().AsSlice()) && !n.IP.IsLoopback() {
-				return errOwn
+				return &refused{errOwn}
 			}
 		}
 		return nil
@@ -255,7 +260,11 @@ func (p *Process) serveProxy(d *door, c net.Conn) {
 	}
 	out, err := p.dialOut(addr)
 	if err != nil {
-		io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		status := "502 Bad Gateway"
+		if _, ok := errors.AsType[*refused](err); ok {
+			status = "403 Forbidden"
+		}
+		io.WriteString(c, "HTTP/1.1 "+status+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
 	if r.Method == http.MethodConnect {

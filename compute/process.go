@@ -46,8 +46,10 @@ type ProcessOptions struct {
 
 // Process runs environments as processes of the operating system.
 //
-// MemorySize is kept by looking, every 100 ms while an invocation runs, at the memory of the processes
-// the environment consists of; beyond it the environment is killed. A function can exceed it for that long.
+// MemorySize is kept by looking, every 100 ms while a function initialises or runs, at the memory of the processes
+// the environment consists of; beyond it the environment is killed. A function can exceed it for that long. Where
+// there is a memory control group, MemorySize and the size of /tmp together are a limit it cannot exceed at all:
+// the kernel counts what is in /tmp as memory, which AWS does not.
 type Process struct {
 	o       ProcessOptions
 	dir     string
