@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"fogbank/store"
 	"fogbank/wire/attribute"
 	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // copyModel writes a table while it is copied page by page, and knows what it held at some moments.
@@ -201,5 +204,46 @@ func FuzzPast(f *testing.F) {
 		if p.UnmarshalBinary(b) == nil && p.item != nil {
 			_ = attribute.M(p.item).String()
 		}
+	})
+}
+
+// A backup that was begun before a crash is finished after it.
+func TestBackupSurvivesRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &model{cloud: &cloud{t: t, ctx: aws.WithCall(t.Context(), &aws.Call{Account: "000000000000", Region: "us-east-1", RequestID: "r"})},
+			r: rand.New(rand.NewPCG(1, 1)), disk: vfs.NewMem()}
+		m.world = world.Seeded(1)
+		db, err := store.Open(store.Options{Dir: "db", FS: m.disk, World: m.world, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.db, m.s = db, New(db, m.world) // not started: nobody works
+		m.ok("CreateTable", simpleTable+`}`)
+		for i := range 2 * atOnce {
+			m.ok("PutItem", fmt.Sprintf(`{"TableName":"tbl","Item":{"p":{"S":"%d"}}}`, i))
+		}
+		arn := m.ok("CreateBackup", `{"TableName":"tbl","BackupName":"first"}`, "BackupDetails", "BackupArn").(string)
+		err = db.View(m.ctx, func(tx *store.Tx) error {
+			for id := range copyJobs.All(tx, "") {
+				if _, err := m.s.copyPage(m.ctx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.ok("DeleteItem", `{"TableName":"tbl","Key":{"p":{"S":"7"}}}`)
+		m.close()
+		m.open()
+		synctest.Wait()
+		if got := m.ok("DescribeBackup", `{"BackupArn":"`+arn+`"}`, "BackupDescription", "BackupDetails", "BackupStatus"); got != "AVAILABLE" {
+			t.Errorf("the backup is %v", got)
+		}
+		if got := m.ok("DescribeBackup", `{"BackupArn":"`+arn+`"}`, "BackupDescription", "SourceTableDetails", "ItemCount"); got != float64(2*atOnce) {
+			t.Errorf("it has %v items", got)
+		}
+		m.close()
 	})
 }

@@ -88,6 +88,7 @@ func (s *Service) copyPage(ctx context.Context, id store.Key) (more bool, err er
 	}
 	now := s.world.Now()
 	return more, s.db.Update(ctx, func(tx *store.Tx) error {
+		next := next // this may run again
 		if err := next.store(tx, page); err != nil {
 			return err
 		}
@@ -137,11 +138,9 @@ func (j copyJob) page(tx *store.Tx) (page []copied, next copyJob, more bool, err
 			size += item.Size()
 		}
 		if full(page, size, indexes) || seen == 4*atOnce {
-			next.note(page)
 			return page, next, true, nil
 		}
 	}
-	next.note(page)
 	if j.Source.Backup != 0 {
 		return page, next, false, nil
 	}
@@ -156,13 +155,6 @@ func (j *copyJob) after(prefix store.Key) store.Key {
 	return prefix + store.Key(j.After)
 }
 
-func (j *copyJob) note(page []copied) {
-	for _, c := range page {
-		j.Count++
-		j.Bytes += int64(c.item.Size())
-	}
-}
-
 // pastPage reads the items that were changed since the moment as they were then, an item's rows at a time.
 func (j *copyJob) pastPage(tx *store.Tx, indexes int) (page []copied, more bool, err error) {
 	prefix := store.K(j.Source.ID)
@@ -173,7 +165,6 @@ func (j *copyJob) pastPage(tx *store.Tx, indexes int) (page []copied, more bool,
 			at = key
 		}
 		if at == "" {
-			j.note(page)
 			return page, false, nil
 		}
 		var rest []byte
@@ -191,15 +182,16 @@ func (j *copyJob) pastPage(tx *store.Tx, indexes int) (page []copied, more bool,
 			break
 		}
 	}
-	j.note(page)
 	return page, true, nil
 }
 
-// store writes a page to the target. A table that is gone takes nothing.
+// store writes a page to the target and counts what is new there: an item that was copied before it was changed comes again
+// from the history, as the same. A table that is gone takes nothing.
 func (j *copyJob) store(tx *store.Tx, page []copied) error {
 	if j.Target.Backup != 0 {
 		prefix := store.K(j.Target.Backup)
 		for _, c := range page {
+			j.count(c, saved.Has(tx, prefix+c.key))
 			saved.Put(tx, prefix+c.key, c.item)
 		}
 		return nil
@@ -212,6 +204,7 @@ func (j *copyJob) store(tx *store.Tx, page []copied) error {
 		return err
 	}
 	for _, c := range page {
+		j.count(c, items.Has(tx, t.prefix+c.key))
 		items.Put(tx, t.prefix+c.key, c.item)
 		for _, x := range t.indexes {
 			if entry, ok := x.entryKey(t, c.item); ok && t.checkIndexKeys(c.item) == nil {
@@ -220,6 +213,13 @@ func (j *copyJob) store(tx *store.Tx, page []copied) error {
 		}
 	}
 	return nil
+}
+
+func (j *copyJob) count(c copied, again bool) {
+	if !again {
+		j.Count++
+		j.Bytes += int64(c.item.Size())
+	}
 }
 
 // finish makes the target ready and lets the source go.

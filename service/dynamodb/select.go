@@ -25,6 +25,10 @@ type selectPlan struct {
 	limit      int
 }
 
+// maxPartitions is how many values of the partition key a WHERE may name.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-operators.html
+const maxPartitions = 50
+
 // nextPage is where a SELECT goes on: what its NextToken says.
 type nextPage struct {
 	Statement []byte // which one it belongs to
@@ -97,6 +101,9 @@ func (l *selectPlan) make(tx *store.Tx) error {
 	hash, sort, _ := p.keys()
 	for i, c := range rest {
 		if values, ok := fixes(c, hash); ok {
+			if len(values) > maxPartitions {
+				return validation("The WHERE clause names too many values of the partition key: %d. Maximum number of values: %d", len(values), maxPartitions)
+			}
 			l.partitions = values
 			rest = slices.Delete(slices.Clone(rest), i, i+1)
 			break
@@ -238,6 +245,9 @@ func fixes(c *partiql.Condition, k keyAttribute) (values []attribute.Value, ok b
 	} else if name, list, ok := membership(c); ok && name == k.name {
 		values = list
 	} else {
+		return nil, false
+	}
+	if len(values) > 4*maxPartitions { // more is left to a scan
 		return nil, false
 	}
 	var once []attribute.Value

@@ -236,6 +236,7 @@ func (s *Service) transactSelects(ctx context.Context, in *dynamodb.ExecuteTrans
 		problems := make([]error, len(statements))
 		var capacities tableCapacities
 		size := 0
+		seen := map[store.Key]bool{}
 		for i, st := range statements {
 			var found page
 			plan := selectPlan{st: st, base: page{consistent: true}}
@@ -248,6 +249,13 @@ func (s *Service) transactSelects(ctx context.Context, in *dynamodb.ExecuteTrans
 			}
 			if problems[i] = err; err != nil {
 				continue
+			}
+			if key, _, ok := plan.base.t.keyIn(st.Conjuncts()); ok {
+				place := plan.base.t.itemKey(key)
+				if seen[place] {
+					return validation("Transaction request cannot include multiple operations on one item")
+				}
+				seen[place] = true
 			}
 			if len(found.items) > 0 {
 				out.Responses[i].Item = found.items[0]

@@ -127,7 +127,10 @@ func (p *parser) membership(left Operand) *Condition {
 		if p.err == nil && v.Type() != attribute.TypeL && v.Type() != attribute.TypeNone {
 			p.unexpected()
 		}
-		for _, e := range v.List() {
+		if v.Len() > maxIn {
+			p.err = tooMany(v.Len())
+		}
+		for _, e := range v.List()[:min(v.Len(), maxIn)] {
 			c.Args = append(c.Args, Operand{Value: e})
 		}
 		end = ""
@@ -138,10 +141,17 @@ func (p *parser) membership(left Operand) *Condition {
 	if end != "" {
 		p.need(end)
 	}
+	if p.err == nil && len(c.Args) > maxIn+1 {
+		p.err = tooMany(len(c.Args) - 1)
+	}
 	if p.err == nil && len(c.Args) == 1 && p.used <= len(p.parameters) {
 		p.fail("Unexpected end of list")
 	}
 	return c
+}
+
+func tooMany(operands int) error {
+	return invalid("The IN operator is provided with too many operands; number of operands: %d", operands)
 }
 
 // operand reads a path, size(path) or a value.

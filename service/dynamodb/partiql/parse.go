@@ -11,6 +11,7 @@ const (
 	maxText  = 8192
 	maxDepth = 100 // of conditions
 	maxSteps = 32
+	maxIn    = 100 // values of an IN
 )
 
 type parser struct {

@@ -96,6 +96,7 @@ func TestRefused(t *testing.T) {
 		{"DELETE FROM t WHERE a = 1 RETURNING ALL NEW *", "ReturnValues can only be ALL_OLD or NONE"},
 		{"INSERT INTO t VALUE {'a': <<1, 'x'>>}", "Sets may contain only strings, numbers or binaries, all of one type"},
 		{"INSERT INTO t VALUE {'a': 1e200}", "Number overflow. Attempting to store a number with magnitude larger than supported range"},
+		{"SELECT * FROM t WHERE a IN [" + strings.Repeat("1,", 100) + "1]", "The IN operator is provided with too many operands; number of operands: 101"},
 		{"SELECT * FROM t WHERE " + strings.Repeat("(", 200), wrong + "Statement is nested too deeply"},
 		{"INSERT INTO t VALUE {'a': " + strings.Repeat("[", 200), "Nesting Levels have exceeded supported limits"},
 	} {

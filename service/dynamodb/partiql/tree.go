@@ -8,7 +8,7 @@
 //
 // # Limits
 //
-// 8,192 bytes of text, 32 levels of nesting in values, 100 in conditions.
+// 8,192 bytes of text, 32 levels of nesting in values, 100 in conditions, 100 values of IN.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.statements.html
 package partiql
 
