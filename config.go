@@ -51,6 +51,10 @@ type Config struct {
 
 	FunctionNetwork string `help:"what functions may reach besides this server: public (the default), none, or the public addresses and these: 10.1.0.0/16,192.168.0.7"`
 
+	// FunctionEndpoint is the URL at which functions reach the server; empty: Endpoint. A server of HTTPS has
+	// another listener for them, since they know neither its name nor who signed its certificate.
+	FunctionEndpoint string
+
 	// For embedding and tests.
 	FS        vfs.FS         // the file system the store's directory is in; nil: the machine's
 	World     *world.World   // time and chance; nil: the real ones
@@ -114,6 +118,7 @@ func (c *Config) complete() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key go together")
 	}
+	def(&c.FunctionEndpoint, c.Endpoint())
 	if c.World == nil {
 		c.World = world.New()
 	}

@@ -47,6 +47,10 @@ func up(ctx context.Context, args []string) error {
 	}
 	defer l.Close()
 	c.Listen = l.Addr().String() // port 0 becomes a real one
+	inner, err := listenInner(&c)
+	if err != nil {
+		return err
+	}
 	cloud, err := fogbank.Open(c)
 	if err != nil {
 		return err
@@ -58,8 +62,11 @@ func up(ctx context.Context, args []string) error {
 	defer cut()
 	server.BaseContext = func(net.Listener) context.Context { return requests }
 	server.RegisterOnShutdown(func() { time.AfterFunc(drainGrace, cut) })
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(l) }()
+	if inner != nil {
+		go func() { failed <- server.Serve(inner) }()
+	}
 	banner(&c, cloud)
 	if err := cloud.Ready(ctx); err != nil {
 		log.Error("init scripts", "err", err)
@@ -96,6 +103,19 @@ func listen(c *fogbank.Config) (net.Listener, error) {
 		return nil, err
 	}
 	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// listenInner makes the listener of functions: nil where the other one speaks plain HTTP. Only this machine reaches it.
+func listenInner(c *fogbank.Config) (net.Listener, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("the listener of functions: %w", err)
+	}
+	c.FunctionEndpoint = "http://" + l.Addr().String()
+	return l, nil
 }
 
 func logger(level string) (*slog.Logger, error) {
