@@ -13,12 +13,20 @@
 // Tables (Regional unless noted):
 //
 //	lambda/function   name → the function
-//	lambda/policy     name → its resource policy's statements
-//	lambda/async      name → configuration of asynchronous invocation
+//	lambda/version    (name, number) → a published version, which does not change
+//	lambda/published  name → the last number given to a version; it outlives the function
+//	lambda/alias      (name, alias) → an alias
+//	lambda/policy     (name, qualifier) → its resource policy's statements; no qualifier for $LATEST
+//	lambda/async      (name, qualifier) → configuration of asynchronous invocation
+//	lambda/url        (name, alias) → a function URL
+//	lambda/urlplace   Global: identifier of a function URL → whose it is
+//	lambda/layer      (layer, number) → a version of a layer; lambda/layerpolicy: its policy
+//	lambda/layernumber layer → the last number given to a version
 //	lambda/mapping    uuid → an event-source mapping
 //	lambda/position   (uuid, shard) → how far a stream was delivered
 //	lambda/known      Global: (account, region, uuid) → nothing; every mapping there is
-//	lambda/package    Global: (package, account, region, name) → nothing; who uses which package
+//	lambda/package    Global: (package, account, region, holder) → nothing; who uses which package: a
+//	                  function, a version "name:1" or a layer "layer:name:1"
 //
 // Limits are AWS's: 128–10,240 MB, 1–900 s, 4 KB of variables, 50 MB a package and 250 MB unpacked, 6 MB of
 // synchronous and 1 MB of asynchronous payload, 1,000 concurrent invocations, 20 KB of policy, 50 tags, 75 GB

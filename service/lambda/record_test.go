@@ -81,6 +81,13 @@ func TestStored(t *testing.T) {
 			`{"UUID":"u","Source":"s","Function":"f","Qualifier":"","Enabled":true,"BatchSize":10,"WindowSeconds":0,"Start":"","Bisect":false,"MaxRetries":0,` +
 				`"MaxAgeSeconds":0,"Parallel":0,"Partial":false,"Filters":null,"OnFailure":"","MaxConcurrency":0,"Created":"2026-01-02T03:04:05.678Z",` +
 				`"Modified":"2026-01-02T03:04:05.678Z","Revision":"v"}`},
+		{alias{Name: "a", Version: "1", Weights: map[string]float64{"2": 0.5}, Revision: "v"},
+			`{"Name":"a","Version":"1","Description":"","Weights":{"2":0.5},"Revision":"v"}`},
+		{layer{Name: "l", Number: 2, Package: "00", PackageBytes: 1, Unzipped: 3, Created: moment},
+			`{"Name":"l","Number":2,"Package":"00","PackageBytes":1,"Unzipped":3,"Description":"","License":"","Runtimes":null,"Architectures":null,"Created":"2026-01-02T03:04:05.678Z"}`},
+		{urlConfig{ID: "i", Auth: "NONE", Cors: &cors{Origins: []string{"*"}, MaxAge: new(int32(1))}, Created: moment, Modified: moment},
+			`{"ID":"i","Auth":"NONE","Cors":{"Origins":["*"],"MaxAge":1},"Created":"2026-01-02T03:04:05.678Z","Modified":"2026-01-02T03:04:05.678Z"}`},
+		{urlPlace{"a", "r", "f", "q"}, `{"Account":"a","Region":"r","Function":"f","Qualifier":"q"}`},
 		{event{Function: "f", RequestID: "i", Payload: []byte("{}")}, `{"Function":"f","Qualifier":"","RequestID":"i","Payload":"e30=","ClientContext":""}`},
 		{asyncConfig{MaxRetries: new(int32(1)), OnFailure: "d", Modified: moment}, `{"MaxRetries":1,"MaxAge":null,"OnSuccess":"","OnFailure":"d","Modified":"2026-01-02T03:04:05.678Z"}`},
 		{sending{Role: "r", Target: "t", Function: "f", Source: "s", Body: []byte("{}"), Letter: &letter{"i", "200", "m"}},
