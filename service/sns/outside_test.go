@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"fogbank/aws"
 	"fogbank/egress"
 	"fogbank/store"
+	"fogbank/world"
 )
 
 // seen is a message as a subscriber reads it.
@@ -56,7 +58,11 @@ func (b *bench) root() context.Context {
 	return aws.WithCall(b.ctx, &c)
 }
 
+// madeKey is a signing key that tests share: making one costs more than most of them.
+var madeKey = sync.OnceValue(func() keyRecord { return must(newKey(world.Seeded(1), keyBits[webKey])) })
+
 func (b *bench) web(topic, url string, attributes map[string]string) string {
+	must(0, b.db.Update(b.ctx, func(tx *store.Tx) error { keys.Put(tx, store.K(webKey), madeKey()); return nil }))
 	out := must(b.Subscribe(b.root(), &sns.SubscribeInput{TopicArn: topic, Protocol: "http", Endpoint: &url, Attributes: attributes, ReturnSubscriptionArn: new(true)}))
 	b.drain()
 	m := b.posted()[0]
