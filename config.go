@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -40,6 +41,8 @@ type Config struct {
 	TLSKey      string `help:"PEM key of the certificate"`
 	InitDir     string `help:"directory whose ready.d scripts run once the server is ready"`
 	LogLevel    string `help:"debug, info, warn or error (default info)"`
+
+	RecoveryDays string `help:"longest point-in-time recovery of DynamoDB tables, in days, 1 to 35 (default 35)"`
 
 	EgressAllow      string `help:"addresses and prefixes, separated by commas, that deliveries may go to although they are no public ones; \"loopback\" for this machine, which is the default of a loopback listener"`
 	EgressRoots      string `help:"file of PEM certificates of authorities to trust in https endpoints and the mail relay, instead of the machine's"`
@@ -115,6 +118,10 @@ func (c *Config) complete() error {
 	if !regionForm.MatchString(c.Region) {
 		return fmt.Errorf("region %q does not look like us-east-1", c.Region)
 	}
+	def(&c.RecoveryDays, "35")
+	if days := c.recoveryDays(); days < 1 || days > 35 {
+		return fmt.Errorf("recovery-days %q is not a number from 1 to 35", c.RecoveryDays)
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key go together")
 	}
@@ -126,6 +133,15 @@ func (c *Config) complete() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return nil
+}
+
+// recoveryDays is RecoveryDays as a number; 0, which complete refuses, when it is none.
+func (c *Config) recoveryDays() int {
+	days, err := strconv.Atoi(c.RecoveryDays)
+	if err != nil {
+		return 0
+	}
+	return days
 }
 
 // Loopback reports whether only this machine can reach the listener.

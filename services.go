@@ -70,6 +70,7 @@ func (c *Cloud) build() error {
 	as := c.gate.As
 
 	tables := dynamodb.New(c.db, c.world)
+	tables.Retain(c.config.recoveryDays())
 	queues := sqs.New(c.db, c.world)
 	groups := logs.New(c.db, c.world)
 	network, closeNetwork, err := c.config.network()

@@ -87,7 +87,11 @@ func (s *Service) copyPage(ctx context.Context, id store.Key) (more bool, err er
 		return false, err
 	}
 	now := s.world.Now()
-	return more, s.db.Update(ctx, func(tx *store.Tx) error {
+	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		if !copyJobs.Has(tx, id) { // the account was cleared
+			more = false
+			return nil
+		}
 		next := next // this may run again
 		if err := next.store(tx, page); err != nil {
 			return err
@@ -100,6 +104,7 @@ func (s *Service) copyPage(ctx context.Context, id store.Key) (more bool, err er
 		next.finish(tx, now)
 		return nil
 	})
+	return more, err
 }
 
 // full reports whether a page has enough: what it holds is written again for each index.
@@ -228,7 +233,7 @@ func (j *copyJob) finish(tx *store.Tx, now time.Time) {
 		b.Status, b.Count, b.Bytes = dynamodb.BackupStatusAvailable, j.Count, j.Bytes
 		backups.Put(tx, store.Key(j.Target.Key), b)
 	}
-	if t, ok := tables.Get(tx, store.K(j.Target.Table)); ok && j.Target.Backup == 0 {
+	if t, ok := tables.Get(tx, store.K(j.Target.Table)); ok && j.Target.Backup == 0 && t.restoring() {
 		restored := *t.Restored
 		restored.InProgress = false
 		t.Restored = &restored
