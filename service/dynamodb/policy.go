@@ -24,7 +24,10 @@ func (s *Service) ResourcePolicy(ctx context.Context, resource aws.ARN) (doc *po
 	if !ok {
 		return nil, nil
 	}
-	name, _, _ = strings.Cut(name, "/")
+	name, below, _ := strings.Cut(name, "/")
+	if below != "" && !strings.HasPrefix(below, "index/") { // streams and backups are not let in by the table's
+		return nil, nil
+	}
 	err = s.db.Glance(ctx, func(tx *store.Tx) error {
 		doc, _, err = policies.Get(tx, store.K(name))
 		return err
