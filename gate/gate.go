@@ -63,7 +63,6 @@ type Gate struct {
 	directory Directory
 	options   Options
 
-	apis      []*wire.API
 	index     *wire.Index
 	routes    map[*wire.Operation]*route
 	endpoints map[string]string // host prefix → signing name: "streams.dynamodb" → "dynamodb"
