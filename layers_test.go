@@ -31,6 +31,7 @@ var layers = []struct{ pkg, may string }{
 	{"gate", "aws credential policy wire world"},
 	{"service/lambda", "= api/... aws compute credential pattern policy relay source store wire world"},
 	{"service/dynamodb/...", "= api/... aws pattern policy relay store wire wire/attribute world"},
+	{"service/events", "= api/... aws credential egress pattern policy relay schedule source store template wire world"},
 	{"service/sns", "= api/... aws egress pattern policy relay store wire world"},
 	{"service/events", "= api/... aws egress pattern policy relay schedule store template wire world"},
 	{"service/...", "= api/... aws credential pattern policy relay schedule source store template wire wire/attribute world"},

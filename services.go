@@ -93,6 +93,8 @@ func (c *Cloud) build() error {
 		Topics:    apisns.Client{Invoke: as("events.amazonaws.com")},
 		Functions: apilambda.Client{Invoker: as("events.amazonaws.com")},
 		Logs:      apilogs.Client{Invoke: as("events.amazonaws.com")},
+		Roles:     apists.Client{Invoke: as("events.amazonaws.com")},
+		Network:   network,
 	})
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Log: c.log})

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,8 @@ type delivery struct {
 	Payload    []byte    // what the target is sent, nil when that is the event
 	Event      []byte    // the event, nil when it is shared
 	Shared     store.Key // of the pending row, when the event is shared
+	Role       string    // the target's, where it is needed
+	HTTP       []byte    // what an API destination is sent besides: events.HttpParameters, JSON
 }
 
 // shared are the events that deliveries share; pendings tell which still do.
@@ -55,6 +58,14 @@ func newDelivery(r *route, o occasion, ev *event) delivery {
 		Host: ev.Host, Ingested: ev.Ingested, Attempts: maxAttempts, Age: maxEventAge, Hops: ev.Hops, Event: ev.JSON}
 	if r.transform != nil {
 		d.Payload = r.transform.apply(ev.JSON, o)
+	}
+	if strings.Contains(r.ARN, ":api-destination/") {
+		d.Role = r.Role
+		if r.HTTP != nil {
+			if b, err := json.Marshal(r.HTTP); err == nil {
+				d.HTTP = b
+			}
+		}
 	}
 	if r.Attempts != nil {
 		d.Attempts = int(*r.Attempts)
@@ -71,7 +82,7 @@ func (d *delivery) texts() []*string {
 }
 
 // AppendBinary implements encoding.BinaryAppender: texts and bytes, each preceded by its length (one more for
-// bytes, 0 being nil), and numbers.
+// bytes, 0 being nil), and numbers. The role and what follows are there only when there is one.
 func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	for _, s := range d.texts() {
 		b = append(binary.AppendUvarint(b, uint64(len(*s))), *s...)
@@ -85,6 +96,10 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 			continue
 		}
 		b = append(binary.AppendUvarint(b, uint64(len(p))+1), p...)
+	}
+	if d.Role != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(d.Role))), d.Role...)
+		b = append(binary.AppendUvarint(b, uint64(len(d.HTTP))), d.HTTP...)
 	}
 	return b, nil
 }
@@ -134,6 +149,21 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 		}
 		*p = append([]byte{}, v...)
 	}
+	if len(b) == 0 {
+		return nil
+	}
+	role, ok := take(number())
+	if !ok {
+		return errRecord
+	}
+	http, ok := take(number())
+	if !ok {
+		return errRecord
+	}
+	d.Role = string(role)
+	if len(http) > 0 {
+		d.HTTP = append([]byte{}, http...)
+	}
 	return nil
 }
 
@@ -180,6 +210,9 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	case "logs":
 		return s.record(call, d, string(payload))
 	case "events":
+		if d.Role != "" {
+			return s.send(ctx, d, payload)
+		}
 		return s.forward(ctx, d, payload)
 	}
 	return fmt.Errorf("events: a target %s", d.ARN)

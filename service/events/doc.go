@@ -18,12 +18,17 @@
 //	events/archive  name             → archive
 //	events/archived archive's id, ingestion, stamp → event
 //	events/replay   name             → replay and how far it is, beside a timer of the same name
+//	events/connection  name      → connection, its parameters sealed
+//	events/token    connection   → its sealed OAuth token
+//	events/destination name      → API destination
+//	events/pace     destination  → when the next request may be sent
+//	events/seal     Global: the key secrets are sealed under
 //	events/event    event, bus       → event, when too many deliveries share a big one
 //	events/pending  event, bus, rule, target → nothing: who still needs that event
 //
 // Limits: 10 entries and 1 MiB in a PutEvents, 100 buses, 20,000 rules of a bus (AWS: 300, adjustable), 5 targets of a
-// rule, 50 tags, 1,000 archives, 10 replays at once, 4,096 characters of pattern, 100 rows in a page.
+// rule, 50 tags, 1,000 archives, 10 replays at once, 3,000 connections, 3,000 API destinations, 4,096 characters of pattern, 100 rows in a page.
 //
-// Not written, and refused by name: API destinations, endpoints, partner sources,
-// encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs and buses.
+// Not written, and refused by name: endpoints, partner sources,
+// encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs, API destinations and buses.
 package events

@@ -118,7 +118,7 @@ func open(t *testing.T, seed uint64) *bench {
 		}
 	})
 	f := &far{streams: map[string]bool{}}
-	return &bench{New(db, w, slog.New(slog.DiscardHandler), Clients{f, f, f, f}), t,
+	return &bench{New(db, w, slog.New(slog.DiscardHandler), Clients{Queues: f, Topics: f, Functions: f, Logs: f}), t,
 		aws.WithCall(t.Context(), &aws.Call{Account: account, Region: region, Endpoint: "http://localhost:4566"}), f}
 }
 
@@ -374,7 +374,7 @@ func TestRefusals(t *testing.T) {
 			{rule(events.PutRuleInput{EventPattern: new(`{"a":[1]}`), EventBusName: new("nope")}), "ResourceNotFoundException", "Event bus nope does not exist."},
 			{put(events.Target{Arn: "a queue"}), "ValidationException", "Parameter a queue is not valid. Reason: Provided Arn is not in correct format."},
 			{put(events.Target{Arn: "arn:aws:kinesis:us-east-1:000000000000:stream/x"}), "NotImplemented", ""},
-			{put(events.Target{Arn: "arn:aws:events:us-east-1:000000000000:api-destination/x"}), "NotImplemented", ""},
+			{put(events.Target{Arn: "arn:aws:events:us-east-1:000000000000:api-destination/x"}), "ValidationException", "RoleArn is required for target 1."},
 			{put(events.Target{Arn: queue("a.fifo")}), "ValidationException", "Parameter(s) SqsParameters must be specified for target: 1."},
 			{put(events.Target{Arn: queue("a"), Input: new("{}"), InputPath: new("$")}), "ValidationException", ""},
 			{put(events.Target{Arn: queue("a"), Input: new("{")}), "ValidationException", ""},
@@ -608,7 +608,7 @@ func BenchmarkPutEvents(b *testing.B) {
 			w := world.New()
 			db := store.Memory(w)
 			f := &far{}
-			s := New(db, w, slog.New(slog.DiscardHandler), Clients{f, f, f, f})
+			s := New(db, w, slog.New(slog.DiscardHandler), Clients{Queues: f, Topics: f, Functions: f, Logs: f})
 			ctx := aws.WithCall(b.Context(), &aws.Call{Account: account, Region: region})
 			for i := range n {
 				must(s.PutRule(ctx, &events.PutRuleInput{Name: fmt.Sprint("r", i), EventPattern: new(fmt.Sprintf(`{"source":["shop"],"detail":{"n":[%d]}}`, i))}))

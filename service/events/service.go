@@ -10,8 +10,10 @@ import (
 	"fogbank/api/sns"
 	"fogbank/api/sqs"
 	"fogbank/aws"
+	"fogbank/egress"
 	"fogbank/policy"
 	"fogbank/relay"
+	"fogbank/source"
 	"fogbank/store"
 	"fogbank/wire"
 	"fogbank/world"
@@ -45,6 +47,8 @@ type Clients struct {
 	Topics    Topics
 	Functions Functions
 	Logs      Logs
+	Roles     source.Roles   // to take targets' roles
+	Network   egress.Network // to API destinations
 }
 
 // Service implements events.Service.
@@ -55,6 +59,8 @@ type Service struct {
 	log   *slog.Logger
 	to    Clients
 	relay *relay.Relay[delivery]
+	// authorizing tries the credentials of new connections.
+	authorizing *relay.Relay[authorization]
 }
 
 var _ events.Service = (*Service)(nil)
@@ -69,12 +75,14 @@ func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
 		Dead:    s.dead,
 		Lanes:   deliveryLanes,
 	})
+	s.authorizing = s.newAuthorizing()
 	return s
 }
 
 // Start begins to deliver in the background.
 func (s *Service) Start() {
 	s.relay.Start(s.db, s.world, s.log)
+	s.authorizing.Start(s.db, s.world, s.log)
 	ticks.Run(s.db, s.strike)
 	sweeps.Run(s.db, s.sweep)
 	replayTurns.Run(s.db, s.turn)
@@ -84,6 +92,9 @@ func (s *Service) Start() {
 func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws.Access, error) {
 	c := aws.CallFrom(ctx)
 	if list := keeping(c, in); list != nil {
+		return list, nil
+	}
+	if list := reaching(c, in); list != nil {
 		return list, nil
 	}
 	switch in := in.(type) {

@@ -33,6 +33,8 @@ type target struct {
 	DeadLetter string            `json:",omitempty"` // ARN of a queue
 	Attempts   *int32            `json:",omitempty"` // retries
 	Age        *int32            `json:",omitempty"` // seconds
+	// HTTP is what an API destination is sent besides the event.
+	HTTP *events.HttpParameters `json:",omitempty"`
 }
 
 var targets = store.NewTable[target]("events/target", store.Regional)
@@ -57,7 +59,7 @@ var routes = store.DeriveAll(targets, func(_ store.Key, rows iter.Seq2[store.Key
 
 // newTarget checks a target.
 func newTarget(in *events.Target) (target, error) {
-	t := target{ID: in.Id, ARN: in.Arn, Role: in.GetRoleArn(), Input: in.Input, Path: in.InputPath, DeadLetter: in.DeadLetterConfig.GetArn()}
+	t := target{ID: in.Id, ARN: in.Arn, Role: in.GetRoleArn(), Input: in.Input, Path: in.InputPath, DeadLetter: in.DeadLetterConfig.GetArn(), HTTP: in.HttpParameters}
 	if in.InputTransformer != nil {
 		t.Variables, t.Template = in.InputTransformer.InputPathsMap, new(in.InputTransformer.InputTemplate)
 	}
@@ -77,7 +79,7 @@ func newTarget(in *events.Target) (target, error) {
 		}
 	}
 	switch {
-	case given > 0 && aws.ARN(t.ARN).Service() == "events":
+	case given > 0 && strings.HasPrefix(aws.ARN(t.ARN).Resource(), "event-bus/"):
 		return t, invalid("Input, InputPath and InputTransformer are not supported for target %s, which is an event bus.", t.ID)
 	case given > 1:
 		return t, invalid("Only one of Input, InputPath, or InputTransformer must be provided for target %s.", t.ID)
@@ -121,7 +123,13 @@ func (t *target) checkARN() error {
 		}
 	case "events":
 		if strings.HasPrefix(p.Resource, "api-destination/") {
-			return notYet("a target that is an API destination")
+			if t.Role == "" {
+				return invalid("RoleArn is required for target %s.", t.ID)
+			}
+			break
+		}
+		if t.HTTP != nil {
+			return invalid("HttpParameters is not supported for target %s.", t.ID)
 		}
 		fine = strings.HasPrefix(p.Resource, "event-bus/")
 	default:
@@ -193,6 +201,7 @@ func (t *target) entry() events.Target {
 	if t.Role != "" {
 		e.RoleArn = new(t.Role)
 	}
+	e.HttpParameters = t.HTTP
 	if t.Template != nil {
 		e.InputTransformer = &events.InputTransformer{InputPathsMap: t.Variables, InputTemplate: *t.Template}
 	}
