@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -243,5 +244,22 @@ func (s *services) backup(db *store.DB, data, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, packages), 0o755); err != nil {
 		return err
 	}
-	return os.CopyFS(filepath.Join(dir, packages), os.DirFS(filepath.Join(data, packages)))
+	if err := os.CopyFS(filepath.Join(dir, packages), os.DirFS(filepath.Join(data, packages))); err != nil {
+		return err
+	}
+	return syncTree(dir)
+}
+
+// syncTree makes everything below dir durable: a backup that was reported written is on disk.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
 }
