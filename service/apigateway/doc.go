@@ -24,5 +24,5 @@
 // 600 APIs in a region, 50 tags.
 //
 // This package imports net/http, which services otherwise must not: its data plane is HTTP.
-// Differences from AWS are in docs/divergences.d/apigateway.md.
+// Differences from AWS are in docs/divergences.md.
 package apigateway

@@ -152,8 +152,3 @@ func describeRoute(id string, r route) apigatewayv2.GetRouteOutput {
 	}
 	return d
 }
-
-// CreateAuthorizer is refused: a route must not seem guarded when nobody stands there.
-func (s *Service) CreateAuthorizer(context.Context, *apigatewayv2.CreateAuthorizerInput) (*apigatewayv2.CreateAuthorizerOutput, error) {
-	return nil, notImplemented("authorizers")
-}

@@ -33,5 +33,5 @@
 //
 // # Differences from AWS
 //
-// See docs/divergences.d/dynamodb.md.
+// See docs/divergences.md.
 package dynamodb

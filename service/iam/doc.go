@@ -21,5 +21,5 @@
 // (user), 5,120 (group) and 10,240 (role) characters together; trust policies
 // of 2,048; 50 tags. Names do not differ by case alone.
 //
-// How it differs from AWS is listed in docs/divergences.d/iam.md.
+// How it differs from AWS is listed in docs/divergences.md.
 package iam

@@ -32,5 +32,5 @@
 // synchronous and 1 MB of asynchronous payload, 1,000 concurrent invocations, 20 KB of policy, 50 tags, 75 GB
 // of code is not enforced. Log lines waiting to be written: 16,384.
 //
-// Differences from AWS are listed in docs/divergences.d/lambda.md.
+// Differences from AWS are listed in docs/divergences.md.
 package lambda

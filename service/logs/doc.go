@@ -21,5 +21,5 @@
 // Limits: a batch of 10,000 events and 1 MiB, spanning 24 hours; pages of 10,000 events and
 // 1 MiB; 100 streams named in a search, 100,000 events looked at for one page.
 //
-// Differences from AWS are in docs/divergences.d/logs.md.
+// Differences from AWS are in docs/divergences.md.
 package logs

@@ -12,5 +12,5 @@
 // for a role assumed by a role; 36 hours for users, one hour for root; 10
 // session policies by ARN; session policies and tags of 4,096 bytes together.
 //
-// How it differs from AWS is listed in docs/divergences.d/sts.md.
+// How it differs from AWS is listed in docs/divergences.md.
 package sts
