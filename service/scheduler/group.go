@@ -134,8 +134,7 @@ func (s *Service) GetScheduleGroup(ctx context.Context, in *scheduler.GetSchedul
 		if err != nil {
 			return err
 		}
-		e := g.entry(tx)
-		*out = scheduler.GetScheduleGroupOutput{Arn: e.Arn, CreationDate: e.CreationDate, LastModificationDate: e.LastModificationDate, Name: e.Name, State: e.State}
+		*out = scheduler.GetScheduleGroupOutput(g.entry(tx))
 		return nil
 	})
 }
