@@ -14,7 +14,7 @@ demo: ## run the order system end to end, with two crashes, and judge it (ARGS=-
 	$(GO) run ./cmd/fogbank demo orders $(ARGS)
 
 build: ## build bin/fogbank
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fogbank ./cmd/fogbank
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/fogbank ./cmd/fogbank
 
 check: ## formatting, vet, the house rules and whether the generated code is current; no network once modules are there
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "run gofmt on:"; echo "$$unformatted"; exit 1; fi

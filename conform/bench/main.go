@@ -70,6 +70,9 @@ func main() {
 	table := b.table()
 	fmt.Print(table)
 	if *out != "" {
+		if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
+			log.Fatal(err)
+		}
 		if err := os.WriteFile(*out, []byte(table), 0o644); err != nil {
 			log.Fatal(err)
 		}
@@ -133,11 +136,11 @@ func (b *bench) start() error {
 		times = append(times, float64(time.Since(begin).Microseconds())/1000)
 		if i == 0 {
 			time.Sleep(3 * time.Second)
-			rss, err := s.RSS()
+			resident, private, err := s.Memory()
 			if err != nil {
 				return err
 			}
-			b.add("idle memory", "≤ 45 MB", fmt.Sprintf("%.0f MB", float64(rss)/1e6), "")
+			b.add("idle memory", "≤ 45 MB", fmt.Sprintf("%.1f MiB", float64(resident)/(1<<20)), fmt.Sprintf("%.1f MiB is private, the rest pages of the program's file", float64(private)/(1<<20)))
 		}
 		s.Stop()
 	}

@@ -36,7 +36,7 @@ var Binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "fogbank")
-	cmd := exec.Command("go", "build", "-o", file, "./cmd/fogbank")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "./cmd/fogbank")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/fogbank: %w\n%s", err, out)
@@ -146,18 +146,33 @@ func (s *Server) Log() string {
 	return string(b)
 }
 
-// RSS returns the server's resident memory in bytes, its functions left out.
-func (s *Server) RSS() (int64, error) {
+// Memory returns the server's resident memory and the private part of it in bytes, its functions left out.
+// The rest is pages of the program's file, of which the kernel maps more or fewer at its discretion.
+func (s *Server) Memory() (resident, private int64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	_, rest, ok := strings.Cut(string(b), "VmRSS:")
-	if !ok {
-		return 0, errors.New("no VmRSS")
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) != 3 || f[2] != "kB" {
+			continue
+		}
+		kb, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		switch f[0] {
+		case "VmRSS:":
+			resident = kb << 10
+		case "RssAnon:":
+			private = kb << 10
+		}
 	}
-	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-	return kb << 10, err
+	if resident == 0 {
+		return 0, 0, errors.New("this system does not tell")
+	}
+	return resident, private, nil
 }
 
 // Config returns an SDK configuration for the server with the given key.
