@@ -106,8 +106,8 @@ tail_logs() {
     aws logs tail "$1" --since 10m
   fi
 }
-for i in 1 2 3 4 5 6 7 8 9 10; do
-  tail=$(tail_logs /aws/lambda/place-order)
+for _ in $(seq 20); do
+  tail=$(tail_logs /aws/lambda/place-order 2>&1 || true) # the group may not be there yet
   [[ $tail == *'refused with 400'* ]] && break
 done
 echo "$tail" | head -5
