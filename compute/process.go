@@ -405,16 +405,21 @@ var errReplaced = errors.New("compute: the environment is of no more use")
 func (e *environment) await(ctx, limited context.Context, w *work) {
 	world := e.p.o.World
 	for !world.Wait(limited, w.done, memoryWatch) {
-		if ctx.Err() != nil {
+		// The context is looked at once a turn: it may end between two looks.
+		over := limited.Err() != nil
+		switch {
+		case ctx.Err() != nil:
 			e.kill(ErrClosed)
-		} else if limited.Err() != nil {
+		case over:
 			e.finish(w, timedOut(w.in.ID, e.spec.Timeout), nil)
 			e.kill(errReplaced)
-		} else if r := e.overMemory(w.in.ID); r != nil {
-			e.finish(w, *r, nil)
-			e.kill(errReplaced)
+		default:
+			if r := e.overMemory(w.in.ID); r != nil {
+				e.finish(w, *r, nil)
+				e.kill(errReplaced)
+			}
 		}
-		if limited.Err() != nil {
+		if over {
 			<-w.done
 			break
 		}
