@@ -94,8 +94,10 @@ func (c *Cloud) build() error {
 		Topics:    apisns.Client{Invoke: as("events.amazonaws.com")},
 		Functions: apilambda.Client{Invoker: as("events.amazonaws.com")},
 		Logs:      apilogs.Client{Invoke: as("events.amazonaws.com")},
+		APIs:      inside{c.gate},
 		Roles:     apists.Client{Invoke: as("events.amazonaws.com")},
 		Network:   network,
+		AsRole:    c.gate.InProcess(), Permit: c.gate.Permit,
 	})
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Log: c.log})

@@ -148,5 +148,5 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
-	return &Answer{Status: res.StatusCode, Body: body}, nil
+	return &Answer{Status: res.StatusCode, Body: body, RetryAfter: res.Header.Get("Retry-After")}, nil
 }

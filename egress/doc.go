@@ -44,6 +44,8 @@ type Request struct {
 type Answer struct {
 	Status int
 	Body   []byte // cut off at MaxAnswer
+	// RetryAfter is the header of that name, empty when there was none.
+	RetryAfter string
 }
 
 // Mail is a plain text mail to one recipient.

@@ -64,3 +64,13 @@ func Parse(text string, known func(name string) (Path, bool)) []Part {
 	}
 	return append(parts, Part{Text: text[start:]})
 }
+
+// AppendBare writes a JSON object or array into a string as AWS does: without any quotes in it.
+func AppendBare(b, v []byte) []byte {
+	for i, c := range v {
+		if c != '"' && (c != '\\' || i+1 == len(v) || v[i+1] != '"') {
+			b = append(b, c)
+		}
+	}
+	return b
+}

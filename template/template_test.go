@@ -54,3 +54,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAppendBare(t *testing.T) {
+	for v, want := range map[string]string{`{"a":"b","c":[1,"d"]}`: `{a:b,c:[1,d]}`, `{"a":"say \"x\""}`: `{a:say x}`, `["a\\n"]`: `[a\\n]`, `[]`: `[]`} {
+		if got := string(AppendBare(nil, []byte(v))); got != want {
+			t.Errorf("%s: %s, want %s", v, got, want)
+		}
+	}
+}

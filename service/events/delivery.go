@@ -17,9 +17,8 @@ import (
 	"fogbank/api/sns"
 	"fogbank/api/sqs"
 	"fogbank/aws"
-	"fogbank/pattern"
-	"fogbank/policy"
 	"fogbank/relay"
+	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -43,8 +42,8 @@ type delivery struct {
 	Payload    []byte    // what the target is sent, nil when that is the event
 	Event      []byte    // the event, nil when it is shared
 	Shared     store.Key // of the pending row, when the event is shared
-	Role       string    // the target's, where it is needed
-	HTTP       []byte    // what an API destination is sent besides: events.HttpParameters, JSON
+	Role       string    // the target's, as which it is called; "": as EventBridge itself
+	HTTP       []byte    // what an API is sent besides: events.HttpParameters, JSON
 }
 
 // shared are the events that deliveries share; pendings tell which still do.
@@ -59,12 +58,12 @@ func newDelivery(r *route, o occasion, ev *event) delivery {
 	if r.transform != nil {
 		d.Payload = r.transform.apply(ev.JSON, o)
 	}
-	if strings.Contains(r.ARN, ":api-destination/") {
+	if aws.ARN(r.ARN).Service() != "logs" { // log groups know policies only
 		d.Role = r.Role
-		if r.HTTP != nil {
-			if b, err := json.Marshal(r.HTTP); err == nil {
-				d.HTTP = b
-			}
+	}
+	if r.HTTP != nil {
+		if b, err := json.Marshal(r.HTTP); err == nil {
+			d.HTTP = b
 		}
 	}
 	if r.Attempts != nil {
@@ -82,7 +81,7 @@ func (d *delivery) texts() []*string {
 }
 
 // AppendBinary implements encoding.BinaryAppender: texts and bytes, each preceded by its length (one more for
-// bytes, 0 being nil), and numbers. The role and what follows are there only when there is one.
+// bytes, 0 being nil), and numbers. The role and what follows are there only when there is either.
 func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	for _, s := range d.texts() {
 		b = append(binary.AppendUvarint(b, uint64(len(*s))), *s...)
@@ -97,7 +96,7 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 		}
 		b = append(binary.AppendUvarint(b, uint64(len(p))+1), p...)
 	}
-	if d.Role != "" {
+	if d.Role != "" || d.HTTP != nil {
 		b = append(binary.AppendUvarint(b, uint64(len(d.Role))), d.Role...)
 		b = append(binary.AppendUvarint(b, uint64(len(d.HTTP))), d.HTTP...)
 	}
@@ -179,6 +178,25 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 	return s.settle(ctx, d)
 }
 
+// caller returns the context for calling the target, and the services as they are to be called: as the target's role
+// when it has one, else as EventBridge, which a policy of the target must then allow.
+//
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+func (s *Service) caller(ctx context.Context, d *delivery, once string) (context.Context, *Clients, error) {
+	if d.Role == "" {
+		return d.call(ctx, d.ARN, once), &s.to, nil
+	}
+	rule := aws.ARN(d.RuleARN)
+	own := aws.WithCall(ctx, &aws.Call{Account: rule.Account(), Region: rule.Region(), SourceARN: rule, SourceAccount: rule.Account()})
+	session, err := source.Assume(own, s.to.Roles, d.Role, "events-"+strconv.FormatInt(s.world.Now().Unix(), 10))
+	if err != nil {
+		return nil, nil, err
+	}
+	arn := aws.ARN(d.ARN)
+	ctx = aws.WithCall(ctx, &aws.Call{Principal: session.Principal, Account: arn.Account(), Region: arn.Region(), Endpoint: d.Host, OnceKey: once})
+	return ctx, &s.asRole, nil
+}
+
 // call puts in ctx on whose behalf a resource is called.
 func (d *delivery) call(ctx context.Context, resource, once string) context.Context {
 	arn := aws.ARN(resource)
@@ -192,25 +210,30 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	if payload == nil {
 		payload = d.Event
 	}
-	call := d.call(ctx, d.ARN, once)
+	ctx, to, err := s.caller(ctx, d, once)
+	if err != nil {
+		return err
+	}
 	switch aws.ARN(d.ARN).Service() {
 	case "sqs":
 		in := &sqs.SendMessageInput{QueueUrl: d.queueURL(d.ARN), MessageBody: string(payload)}
 		if d.Group != "" {
 			in.MessageGroupId = new(d.Group)
 		}
-		_, err := s.to.Queues.SendMessage(call, in)
+		_, err = to.Queues.SendMessage(ctx, in)
 		return err
 	case "sns":
-		_, err := s.to.Topics.Publish(call, &sns.PublishInput{TopicArn: new(d.ARN), Message: string(payload)})
+		_, err = to.Topics.Publish(ctx, &sns.PublishInput{TopicArn: new(d.ARN), Message: string(payload)})
 		return err
 	case "lambda":
-		_, err := s.to.Functions.Invoke(call, &lambda.InvokeInput{FunctionName: d.ARN, InvocationType: new("Event"), Payload: payload})
+		_, err = to.Functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: d.ARN, InvocationType: new("Event"), Payload: payload})
 		return err
 	case "logs":
-		return s.record(call, d, string(payload))
+		return s.record(ctx, d, string(payload))
+	case "execute-api":
+		return s.callAPI(ctx, d, payload)
 	case "events":
-		if d.Role != "" {
+		if strings.HasPrefix(aws.ARN(d.ARN).Resource(), "api-destination/") {
 			return s.send(ctx, d, payload)
 		}
 		return s.forward(ctx, d, payload)
@@ -242,39 +265,6 @@ func (s *Service) record(ctx context.Context, d *delivery, payload string) error
 	}
 	_, err = s.to.Logs.PutLogEvents(ctx, in)
 	return err
-}
-
-// forward routes the event on another bus, as it came, in the bus's account and region. A bus of
-// another account must allow the rule's account to put events.
-func (s *Service) forward(ctx context.Context, d *delivery, payload []byte) error {
-	if d.Hops+1 >= maxHops {
-		return aws.Errorf("THIRD_ACCOUNT_HOP_DETECTED", 400, "The event has passed %d event buses.", maxHops)
-	}
-	flat, err := pattern.Flatten(payload)
-	if err != nil {
-		return invalid("The event is not one that can be matched: %s", err)
-	}
-	arn, from := aws.ARN(d.ARN), aws.ARN(d.RuleARN).Account()
-	ctx = aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region()})
-	ev := &event{ID: d.ID, JSON: payload, Ingested: d.Ingested, Hops: d.Hops + 1, Host: d.Host, flat: flat}
-	return s.db.Update(ctx, func(tx *store.Tx) error {
-		if from != arn.Account() {
-			doc, _, err := busPolicies.Get(tx, store.K(busName(d.ARN)))
-			if err != nil {
-				return err
-			}
-			root := aws.Principal{Kind: aws.Root, Account: from, ARN: aws.ARN("arn:aws:iam::" + from + ":root")}
-			if doc == nil || !policy.Evaluate(&policy.Request{Principal: root, Action: "events:PutEvents", Resource: arn,
-				ResourceAccount: arn.Account(), Now: tx.World().Now(), ResourcePolicy: doc}).Allowed {
-				return events403(arn)
-			}
-		}
-		return s.dispatch(tx, d.ARN, ev)
-	})
-}
-
-func events403(bus aws.ARN) error {
-	return aws.Errorf("AccessDeniedException", 403, "The policy of %s does not allow events:PutEvents.", bus)
 }
 
 // fetch reads the event that deliveries share. It is not ok when it is no longer
@@ -328,7 +318,8 @@ const (
 )
 
 // retry applies the target's retry policy: doubling delays with a quarter of jitter, until the retries or the event's
-// age are used up. The last attempt is made when the age is reached.
+// age are used up. The last attempt is made when the age is reached. An endpoint that asked for a longer wait gets it;
+// one that would outlast the event's age gets no further attempt.
 func (s *Service) retry(item relay.Item[delivery], err error) (time.Duration, bool) {
 	d := &item.Value
 	left := time.Duration(d.Age)*time.Second - s.world.Now().Sub(item.FirstAt)
@@ -337,6 +328,9 @@ func (s *Service) retry(item relay.Item[delivery], err error) (time.Duration, bo
 	}
 	delay := min(firstDelay<<min(item.Attempts-1, 20), longestDelay)
 	delay += delay/4 - time.Duration(s.world.IntN(int(delay/2)))
+	if p, ok := errors.AsType[*postponed](err); ok && p.after > delay {
+		return p.after, p.after <= left
+	}
 	return min(delay, left), true
 }
 

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"fogbank/api/events"
 	"fogbank/aws"
 	"fogbank/egress"
-	"fogbank/source"
 	"fogbank/store"
 	"fogbank/template"
 )
@@ -72,9 +70,8 @@ func (r *request) addBody(p *events.ConnectionHttpParameters) {
 	}
 }
 
-// do sends a request and returns the answer, whatever its status. What went wrong is told without the URL, which may
-// hold secrets.
-func (s *Service) do(ctx context.Context, r *request) (*egress.Answer, error) {
+// outgoing is the request as it is sent.
+func (r *request) outgoing() *egress.Request {
 	at := r.url
 	if len(r.query) > 0 {
 		sep := "?"
@@ -83,9 +80,15 @@ func (s *Service) do(ctx context.Context, r *request) (*egress.Answer, error) {
 		}
 		at += sep + r.query.Encode()
 	}
+	return &egress.Request{Method: r.method, URL: at, Headers: r.headers, Body: r.body}
+}
+
+// do sends a request and returns the answer, whatever its status. What went wrong is told without the URL, which may
+// hold secrets.
+func (s *Service) do(ctx context.Context, r *request) (*egress.Answer, error) {
 	ctx, cancel := s.world.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	answer, err := s.to.Network.Do(ctx, &egress.Request{Method: r.method, URL: at, Headers: r.headers, Body: r.body})
+	answer, err := s.to.Network.Do(ctx, r.outgoing())
 	switch {
 	case err == nil:
 		return answer, nil
@@ -125,10 +128,14 @@ func (s *Service) route(ctx context.Context, arn string) (d destination, c conne
 	return d, c, p, err
 }
 
-// Call sends a body to an API destination, no faster than it allows, and returns the answer's body. The parameters'
-// values that are JSON paths are taken from the event.
+// Call sends a body to an API destination, no faster than it allows, and returns the answer's body. The principal of
+// the call in ctx must be allowed events:InvokeApiDestination. The parameters' values that are JSON paths are taken
+// from the event.
 func (s *Service) Call(ctx context.Context, arn string, parameters *events.HttpParameters, event, body []byte) ([]byte, error) {
 	to := aws.ARN(arn)
+	if err := s.to.Permit(ctx, putEvents, aws.Access{Action: "events:InvokeApiDestination", Resource: to}); err != nil {
+		return nil, err
+	}
 	ctx = aws.WithCall(ctx, &aws.Call{Account: to.Account(), Region: to.Region()})
 	d, c, p, err := s.route(ctx, arn)
 	if err != nil {
@@ -148,7 +155,7 @@ func (s *Service) Call(ctx context.Context, arn string, parameters *events.HttpP
 		return nil, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, refusal("The endpoint of the API destination", answer.Status)
+		return nil, s.later(answer, refusal("The endpoint of the API destination", answer.Status))
 	}
 	return answer.Body, nil
 }
@@ -184,18 +191,23 @@ func (s *Service) authorizedDo(ctx context.Context, c *connection, p *authParame
 func (d *destination) request(p *events.HttpParameters, event, body []byte) (*request, error) {
 	r := &request{url: d.Endpoint, method: d.Method, query: url.Values{}}
 	r.header("User-Agent", "Amazon/EventBridge/ApiDestinations")
-	r.header("Content-Type", "application/json; charset=utf-8")
 	r.header("Range", "bytes=0-1048575")
-	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, d.Method) {
+	return r, r.fill(p, event, body)
+}
+
+// fill gives a request its body, and what the parameters say of its path, query and headers.
+func (r *request) fill(p *events.HttpParameters, event, body []byte) error {
+	r.header("Content-Type", "application/json; charset=utf-8")
+	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, r.method) {
 		r.body = body
 	}
 	if p == nil {
-		p = &events.HttpParameters{}
+		return nil
 	}
 	for _, v := range p.PathParameterValues {
 		v, ok := dynamic(v, event)
 		if !ok || v == "" {
-			return nil, aws.Errorf("INVALID_PARAMETER", 400, "A path parameter of the API destination has no value in the event.")
+			return aws.Errorf("INVALID_PARAMETER", 400, "A path parameter of the API has no value in the event.")
 		}
 		r.url = strings.Replace(r.url, "*", url.PathEscape(v), 1)
 	}
@@ -210,7 +222,7 @@ func (d *destination) request(p *events.HttpParameters, event, body []byte) (*re
 		}
 	}
 	slices.SortStableFunc(r.headers, func(a, b egress.Header) int { return strings.Compare(a.Name, b.Name) })
-	return r, nil
+	return nil
 }
 
 // headerValue is v without what would end a header.
@@ -268,20 +280,21 @@ func (s *Service) await(ctx context.Context, d *destination) error {
 	return ctx.Err()
 }
 
-// send hands a delivery to an API destination, as far as the target's role can be taken.
+// send hands a delivery to an API destination, as the target's role.
 func (s *Service) send(ctx context.Context, d *delivery, payload []byte) error {
-	rule := aws.ARN(d.RuleARN)
-	own := aws.WithCall(ctx, &aws.Call{Account: rule.Account(), Region: rule.Region()})
-	name := "events-" + strconv.FormatInt(s.world.Now().Unix(), 10)
-	if _, err := source.Assume(own, s.to.Roles, d.Role, name); err != nil {
+	parameters, err := d.parameters()
+	if err != nil {
 		return err
 	}
-	var parameters *events.HttpParameters
-	if d.HTTP != nil {
-		if err := json.Unmarshal(d.HTTP, &parameters); err != nil {
-			return err
-		}
-	}
-	_, err := s.Call(ctx, d.ARN, parameters, d.Event, payload)
+	_, err = s.Call(ctx, d.ARN, parameters, d.Event, payload)
 	return err
+}
+
+// parameters are what an API is sent besides the payload.
+func (d *delivery) parameters() (*events.HttpParameters, error) {
+	p := &events.HttpParameters{}
+	if d.HTTP == nil {
+		return p, nil
+	}
+	return p, json.Unmarshal(d.HTTP, p)
 }

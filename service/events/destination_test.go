@@ -27,7 +27,8 @@ func (anyRole) AssumeRole(context.Context, *sts.AssumeRoleInput) (*sts.AssumeRol
 type outside struct {
 	issued int // tokens
 	good   string
-	status int // of the endpoint; 0: 200
+	status int    // of the endpoint; 0: 200
+	after  string // its Retry-After
 	life   string
 	form   string
 	calls  int
@@ -45,7 +46,7 @@ func (o *outside) respond(_ context.Context, r *egress.Request) (*egress.Answer,
 			return &egress.Answer{Status: 401}, nil
 		}
 	}
-	return &egress.Answer{Status: max(o.status, 200)}, nil
+	return &egress.Answer{Status: max(o.status, 200), RetryAfter: o.after}, nil
 }
 
 // destine makes a connection with OAuth, a destination and a rule that sends to it.
@@ -129,6 +130,46 @@ func TestDestinationErrors(t *testing.T) {
 			b.drain()
 			if o.calls != 2 || len(b.far.sent) > 0 {
 				t.Errorf("%d: %d calls, %v", status, o.calls, b.far.sent)
+			}
+		})
+	}
+}
+
+// TestRetryAfter: an endpoint that asks for a longer wait than the retry policy's gets it, and a negative one ends the attempts.
+func TestRetryAfter(t *testing.T) {
+	for _, c := range []struct {
+		after     string
+		wait      time.Duration // after which the next attempt is made, not before
+		condition string        // or why there is none
+	}{
+		{"600", 10 * time.Minute, ""},
+		{"Sat, 01 Jan 2000 02:00:00 GMT", 2 * time.Hour, ""},
+		{"0", 2 * time.Second, ""},
+		{"soon", 2 * time.Second, ""},
+		{"-1", 0, "none"},
+		{"86401", 0, "MaximumEventAgeInSeconds"},
+	} {
+		bubble(t, func(t *testing.T) {
+			o := &outside{life: "36000", status: 503, after: c.after}
+			b := destine(t, o)
+			b.put("default", `{}`)
+			b.drain()
+			if c.condition != "" {
+				a := b.far.sent[0].attributes["EXHAUSTED_RETRY_CONDITION"]
+				if got := a.GetStringValue(); got != c.condition && (c.condition != "none" || got != "") {
+					t.Errorf("%s: %q", c.after, got)
+				}
+				return
+			}
+			time.Sleep(c.wait - 2*time.Second)
+			b.drain()
+			if o.calls != 1 {
+				t.Errorf("%s: %d calls before %s", c.after, o.calls, c.wait)
+			}
+			time.Sleep(2 * time.Second)
+			b.drain()
+			if o.calls != 2 || len(b.far.sent) > 0 {
+				t.Errorf("%s: %d calls, %v", c.after, o.calls, b.far.sent)
 			}
 		})
 	}

@@ -4,7 +4,8 @@
 // Promises. PutEvents commits, in one transaction, one pending delivery for every target of every
 // enabled rule that matches an event; a relay carries each at least once, with the target's
 // retry policy, and hands what cannot be delivered to the target's dead-letter queue with AWS's
-// attributes. What has none is logged. An event for another bus is matched there in the
+// attributes. What has none is logged. A target with a role is called as that role, another as EventBridge, which the
+// target's own policy must allow. An event for another bus is matched there in the
 // same way, at most five buses on.
 //
 // All rules of a bus are compiled into one pattern.Set, derived from their rows.
@@ -30,5 +31,5 @@
 // rule, 50 tags, 1,000 archives, 10 replays at once, 3,000 connections, 3,000 API destinations, 4,096 characters of pattern, 100 rows in a page.
 //
 // Not written, and refused by name: endpoints, partner sources,
-// encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs, API destinations and buses.
+// encryption keys, and targets other than SQS, SNS, Lambda, CloudWatch Logs, API Gateway, API destinations and buses.
 package events

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"log/slog"
+	"strconv"
 
 	"fogbank/api/events"
 	"fogbank/api/lambda"
@@ -40,6 +41,12 @@ type Logs interface {
 	PutLogEvents(context.Context, *logs.PutLogEventsInput) (*logs.PutLogEventsOutput, error)
 }
 
+// APIs is what EventBridge needs of API Gateway: requests to the hosts of APIs, in process, as the principal of
+// the call in ctx.
+type APIs interface {
+	Do(ctx context.Context, r *egress.Request) (*egress.Answer, error)
+}
+
 // Clients are the services targets live in. Calls carry, in their context, the rule they are
 // made for; the clients are to call as events.amazonaws.com.
 type Clients struct {
@@ -47,8 +54,13 @@ type Clients struct {
 	Topics    Topics
 	Functions Functions
 	Logs      Logs
+	APIs      APIs
 	Roles     source.Roles   // to take targets' roles
 	Network   egress.Network // to API destinations
+	// AsRole makes calls of the principal in the context's call, which is a target's role.
+	AsRole wire.Invoker
+	// Permit asks policy whether the principal of the call in ctx may do something.
+	Permit func(ctx context.Context, op *wire.Operation, a aws.Access) error
 }
 
 // Service implements events.Service.
@@ -58,7 +70,9 @@ type Service struct {
 	world *world.World
 	log   *slog.Logger
 	to    Clients
-	relay *relay.Relay[delivery]
+	// asRole are the clients for targets that have roles.
+	asRole Clients
+	relay  *relay.Relay[delivery]
 	// authorizing tries the credentials of new connections.
 	authorizing *relay.Relay[authorization]
 }
@@ -67,7 +81,7 @@ var _ events.Service = (*Service)(nil)
 
 // New returns the service.
 func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
-	s := &Service{db: db, world: w, log: log, to: to}
+	s := &Service{db: db, world: w, log: log, to: to, asRole: Clients{Queues: sqs.Client{Invoke: to.AsRole}, Topics: sns.Client{Invoke: to.AsRole}, Functions: lambda.Client{Invoker: to.AsRole}}}
 	s.relay = relay.New(relay.Options[delivery]{
 		Name:    "events/delivery",
 		Deliver: s.deliver,
@@ -99,11 +113,12 @@ func (s *Service) Access(ctx context.Context, op *wire.Operation, in any) ([]aws
 	}
 	switch in := in.(type) {
 	case *events.PutEventsInput:
-		var list []aws.ARN
+		list := make([]aws.Access, len(in.Entries))
 		for i := range in.Entries {
-			list = append(list, busARN(c, in.Entries[i].GetEventBusName()))
+			e := &in.Entries[i]
+			list[i] = aws.Access{Resource: busARN(c, e.GetEventBusName()), Context: putting(e.GetSource(), e.GetDetailType(), false)}
 		}
-		return aws.On(list...), nil
+		return list, nil
 	case *events.CreateEventBusInput:
 		return aws.On(busARN(c, in.Name)), nil
 	case *events.DeleteEventBusInput:
@@ -149,6 +164,13 @@ func passing(access []aws.Access, role string) []aws.Access {
 	}
 	return append(access, aws.Access{Action: "iam:PassRole", Resource: aws.ARN(role),
 		Context: map[string][]string{"iam:PassedToService": {"events.amazonaws.com"}}})
+}
+
+// putting are the condition keys of an event on its way to a bus.
+//
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+func putting(source, detailType string, byRule bool) map[string][]string {
+	return map[string][]string{"events:source": {source}, "events:detail-type": {detailType}, "events:eventBusInvocation": {strconv.FormatBool(byRule)}}
 }
 
 // busARN returns the ARN of a bus given by name or ARN; "" is the default bus.

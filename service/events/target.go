@@ -128,12 +128,16 @@ func (t *target) checkARN() error {
 			}
 			break
 		}
-		if t.HTTP != nil {
-			return invalid("HttpParameters is not supported for target %s.", t.ID)
-		}
 		fine = strings.HasPrefix(p.Resource, "event-bus/")
+	case "execute-api":
+		if err := t.checkAPI(); err != nil {
+			return err
+		}
 	default:
 		return notYet("a target in " + p.Service)
+	}
+	if t.HTTP != nil && p.Service != "execute-api" && !strings.HasPrefix(p.Resource, "api-destination/") {
+		return invalid("HttpParameters is not supported for target %s.", t.ID)
 	}
 	if !fine || p.Account == "" || p.Region == "" {
 		return invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", t.ARN)

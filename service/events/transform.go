@@ -133,7 +133,8 @@ func (p *part) value(event []byte, o occasion) []byte {
 }
 
 // append writes a value as its place wants it: as it is where a JSON value is wanted, without its
-// quotes inside a string or in plain text. A variable the event has no value for is null, or nothing.
+// quotes inside a string or in plain text; objects and arrays inside a string lose all quotes. A variable the event has
+// no value for is null, or nothing.
 func (p *part) append(b, v []byte) []byte {
 	switch {
 	case p.Place == template.Value && v == nil:
@@ -153,33 +154,10 @@ func (p *part) append(b, v []byte) []byte {
 		}
 		return append(b, text...)
 	}
-	if v[0] == '[' {
-		return p.appendList(b, v)
+	if p.Place == template.Quoted && p.Path != nil {
+		return template.AppendBare(b, v)
 	}
-	if p.Place != template.Quoted || p.Path == nil {
-		return append(b, v...) // AWS does not escape the predefined events
-	}
-	escaped, err := json.Marshal(string(v))
-	if err != nil {
-		return b
-	}
-	return append(b, escaped[1:len(escaped)-1]...)
-}
-
-// appendList writes an array inside a string: its elements, strings without quotes, between brackets.
-func (p *part) appendList(b, v []byte) []byte {
-	var list []json.RawMessage
-	if json.Unmarshal(v, &list) != nil {
-		return b
-	}
-	b = append(b, '[')
-	for i, e := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = p.append(b, e)
-	}
-	return append(b, ']')
+	return append(b, v...) // AWS does not touch the predefined events
 }
 
 // withoutDetail returns an event but for its detail.

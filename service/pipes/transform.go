@@ -135,12 +135,7 @@ func put(b, v []byte, place template.Place) []byte {
 	case v[0] == '"':
 		return append(b, unquote(v)...)
 	}
-	for _, c := range v {
-		if c != '"' {
-			b = append(b, c)
-		}
-	}
-	return b
+	return template.AppendBare(b, v)
 }
 
 // unquote is the text of a JSON string.
