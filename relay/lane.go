@@ -55,7 +55,7 @@ func (r *Relay[V]) Start(db *store.DB, w *world.World, log *slog.Logger) {
 	w.Go(r.settler)
 }
 
-// push takes over an item whose transaction is durable; calls come in the order of the commits.
+// push takes over an item whose transaction is committed; calls come in the order of the commits.
 func (r *Relay[V]) push(key store.Key, item Item[V]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

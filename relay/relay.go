@@ -76,6 +76,10 @@ type Options[V any] struct {
 	Dead    func(ctx context.Context, item Item[V], err error) error
 	Ordered bool // within each lane
 	Lanes   int  // deliveries at once; 128 when 0
+	// Inside reports that delivering v changes nothing but the relay's own store. Such a delivery begins while
+	// the item is still on its way to the disk: whatever it stores comes later in the same log, and so is lost
+	// with the item if that is. All others begin when the item is durable. When nil: none is.
+	Inside func(v V) bool
 }
 
 // Relay is one hop. Make it with New.
@@ -194,6 +198,11 @@ func (r *Relay[V]) attempt(ctx context.Context, w *world.World, log *slog.Logger
 		ctx = aws.WithFirstAttempt(ctx)
 	}
 	o.item = item
+	if item.fresh && (r.o.Inside == nil || !r.o.Inside(item.Value)) {
+		if err := r.db.Durable(ctx, item.stamp); err != nil {
+			return o, false // the disk failed, or the world stops
+		}
+	}
 	err := r.deliver(ctx, item)
 	if err == nil {
 		return o, true

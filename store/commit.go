@@ -87,6 +87,9 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, sync bool, locks [
 			}
 			return err
 		}
+		if err == nil {
+			db.post.run(db) // while the log is being synced
+		}
 		if !sync && err == nil {
 			c.batch.close()
 			db.wakeSyncer()
@@ -321,7 +324,7 @@ var lockSeed = maphash.MakeSeed()
 // been made, which is soon after its rows can be seen.
 func (db *DB) Told(stamp uint64) bool { return stamp>>stampBits <= db.post.ran.Load() }
 
-// aftermath holds what is to happen when commits have become durable.
+// aftermath holds what is to happen when commits have become visible.
 type aftermath struct {
 	pending atomic.Int32
 	ran     atomic.Uint64 // every consequence of commits up to this one has been carried out
@@ -344,21 +347,16 @@ func (a *aftermath) add(n uint64, wakes []string, after []func()) {
 	a.pending.Add(1)
 }
 
-// run carries out the consequences of commits up to n. One goroutine does so at a time; others leave
-// their part to it.
-func (a *aftermath) run(db *DB, n uint64) {
+// run carries out the consequences of commits. One goroutine does so at a time; others leave their part to it.
+func (a *aftermath) run(db *DB) {
 	for a.pending.Load() > 0 {
 		a.mu.Lock()
-		due := 0
-		for due < len(a.queue) && a.queue[due].n <= n {
-			due++
-		}
-		if due == 0 || a.running {
+		if a.running || len(a.queue) == 0 {
 			a.mu.Unlock()
 			return
 		}
-		batch := slices.Clone(a.queue[:due])
-		a.queue = slices.Delete(a.queue, 0, due)
+		batch := a.queue
+		a.queue = nil
 		a.running = true
 		a.mu.Unlock()
 		for _, c := range batch {
@@ -372,8 +370,7 @@ func (a *aftermath) run(db *DB, n uint64) {
 		}
 		a.mu.Lock()
 		a.running = false
-		a.pending.Add(-int32(due))
+		a.pending.Add(-int32(len(batch)))
 		a.mu.Unlock()
-		n = db.durable.at.Load()
 	}
 }

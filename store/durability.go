@@ -105,7 +105,7 @@ func (db *DB) barrier() error {
 	return db.settle(b, n, err)
 }
 
-// settle waits for the sync of an applied batch, then runs what waited for it. A failed disk ends here.
+// settle waits for the sync of an applied batch. A failed disk ends here.
 func (db *DB) settle(b batch, n uint64, err error) error {
 	if err == nil {
 		err = b.wait()
@@ -116,8 +116,12 @@ func (db *DB) settle(b batch, n uint64, err error) error {
 		return db.failure()
 	}
 	db.durable.advance(n)
-	db.post.run(db, db.durable.at.Load())
 	return nil
+}
+
+// Durable returns when the rows that Table.Add gave the stamp are on disk.
+func (db *DB) Durable(ctx context.Context, stamp uint64) error {
+	return db.await(ctx, stamp>>stampBits)
 }
 
 // awaitReads returns when all that t read is durable.

@@ -111,3 +111,74 @@ func TestEarlyRelease(t *testing.T) {
 		db.Close()
 	})
 }
+
+// TestEarlyWake holds up the disk: whoever watches is woken by a commit that can be seen, and what it then reads it
+// gets when that is durable.
+func TestEarlyWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gate chan struct{}
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if gate != nil && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
+				<-gate
+			}
+			return nil
+		}))
+		w := world.Seeded(1)
+		db, err := Open(Options{Dir: "/data", FS: fs, World: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		watch := db.Watch("topic")
+		changed := watch.Changed()
+		gate = make(chan struct{})
+		var seq *Seq
+		told, read, durable := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		go func() {
+			err := db.Update(someone, func(tx *Tx) error {
+				seq = numbers.Add(tx, K("added"), 1)
+				tx.Wake("topic")
+				tx.AfterCommit(func() { close(told) })
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+		<-changed
+		<-told
+		if !db.Told(seq.N) {
+			t.Error("told, and does not say so")
+		}
+		go func() {
+			err := db.View(someone, func(tx *Tx) error {
+				for range numbers.All(tx, K("added")) {
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			close(read)
+		}()
+		go func() {
+			if err := db.Durable(someone, seq.N); err != nil {
+				t.Error(err)
+			}
+			close(durable)
+		}()
+		synctest.Wait()
+		for what, c := range map[string]chan struct{}{"a reader has": read, "Durable has": durable} {
+			select {
+			case <-c:
+				t.Error(what, "returned before the disk")
+			default:
+			}
+		}
+		close(gate)
+		<-read
+		<-durable
+		watch.Close()
+		w.Stop()
+		db.Close()
+	})
+}

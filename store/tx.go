@@ -32,7 +32,8 @@ func (tx *Tx) Account() string { return tx.account }
 // Region returns the region whose rows the transaction sees.
 func (tx *Tx) Region() string { return tx.region }
 
-// Wake wakes those who watch topic, once the commit is durable.
+// Wake wakes those who watch topic, once the commit can be seen. It need not be durable yet; a View or an Update of
+// theirs returns only when what it read is.
 func (tx *Tx) Wake(topic string) {
 	tx.t.changing()
 	if !slices.Contains(tx.t.wakes, topic) {
@@ -40,8 +41,9 @@ func (tx *Tx) Wake(topic string) {
 	}
 }
 
-// AfterCommit calls f once the commit is durable, or never if it is not. The calls of all transactions are
-// made in the order of their commits, one at a time, so f must be short and must not wait.
+// AfterCommit calls f once the commit can be seen, and never when there is none. Durable waits until it is on disk,
+// too: before then nothing may come of it but what is stored here. The calls of all transactions are made in the
+// order of their commits, one at a time, so f must be short and must not wait.
 func (tx *Tx) AfterCommit(f func()) {
 	tx.t.changing()
 	tx.t.after = append(tx.t.after, f)

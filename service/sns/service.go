@@ -74,6 +74,7 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 		// succeed is dead at once, so only an endpoint that is down holds up its own lane.
 		Ordered: true,
 		Lanes:   deliveryLanes,
+		Inside:  func(delivery) bool { return true }, // a queue's message, a function's waiting event
 	})
 	s.outside = relay.New(relay.Options[delivery]{
 		Name:    "sns/outside",
