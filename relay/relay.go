@@ -291,3 +291,19 @@ func (r *Relay[V]) Depth(tx *store.Tx, limit int) (n int, oldest time.Time) {
 	}
 	return n, oldest
 }
+
+// Waiting returns how many items of lanes whose names begin with prefix wait or are being delivered, for the tenant of the
+// transaction, counting to at most limit.
+func (r *Relay[V]) Waiting(tx *store.Tx, prefix string, limit int) (n int) {
+	all := store.Range{Prefix: store.K(tx.Account(), tx.Region()), From: store.K(tx.Account(), tx.Region(), prefix),
+		To: store.K(tx.Account(), tx.Region(), prefix+"\U0010ffff")}
+	for _, t := range []*store.Table[record[V]]{r.items, r.retries} {
+		for range t.Keys(tx, all) {
+			if n >= limit {
+				return n
+			}
+			n++
+		}
+	}
+	return n
+}

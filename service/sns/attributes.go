@@ -68,7 +68,13 @@ func (t *topic) set(name, v string) error {
 		if v != "Topic" && v != "MessageGroup" {
 			return invalid("Attributes Reason: FifoThroughputScope: Invalid value [%s]. Must be Topic or MessageGroup.", v)
 		}
-	case "KmsMasterKeyId", "ArchivePolicy", "DataProtectionPolicy":
+	case "ArchivePolicy":
+		if days, err := t.checkArchivePolicy(v); err != nil {
+			return err
+		} else if days == 0 {
+			v = ""
+		}
+	case "KmsMasterKeyId", "DataProtectionPolicy":
 		return notYet("the topic attribute " + name)
 	default:
 		_, what, ok := feedbackAttribute(name)
@@ -104,6 +110,11 @@ func checkPolicy(text string) error {
 
 // SetTopicAttributes sets one attribute of a topic.
 func (s *Service) SetTopicAttributes(ctx context.Context, in *sns.SetTopicAttributesInput) (*sns.SetTopicAttributesOutput, error) {
+	var archiveID string
+	if in.AttributeName == "ArchivePolicy" {
+		archiveID = s.world.UUID()
+	}
+	now := s.world.Now()
 	return &sns.SetTopicAttributesOutput{}, s.db.Update(ctx, func(tx *store.Tx) error {
 		t, err := findTopic(ctx, tx, in.TopicArn)
 		if err != nil {
@@ -114,6 +125,13 @@ func (s *Service) SetTopicAttributes(ctx context.Context, in *sns.SetTopicAttrib
 		}
 		if err := t.set(in.AttributeName, in.GetAttributeValue()); err != nil {
 			return err
+		}
+		if in.AttributeName == "ArchivePolicy" {
+			was := t
+			if err := t.keep(archiveID, now); err != nil {
+				return err
+			}
+			archivePolicyChanged(tx, &was, &t)
 		}
 		topics.Put(tx, store.K(t.Name), t)
 		return nil
@@ -154,6 +172,9 @@ func (s *Service) GetTopicAttributes(ctx context.Context, in *sns.GetTopicAttrib
 		}
 		if t.fifo() {
 			out.Attributes["ContentBasedDeduplication"], out.Attributes["FifoThroughputScope"] = "false", "Topic"
+		}
+		if t.Archive != nil {
+			out.Attributes["BeginningArchiveTime"] = stampText(t.Archive.from(tx.World().Now()))
 		}
 		maps.Copy(out.Attributes, t.Attributes)
 		return nil

@@ -35,14 +35,14 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	b = appendBool(b, d.Raw)
 	b = appendText(b, d.DeadLetter)
 	waiting := d.turn != nil && *d.turn != turn{}
-	b = append(b, flag(d.Shared, 1)|flag(d.Report, 2)|flag(waiting, 4))
+	b = append(b, flagBit(d.Shared, 1)|flagBit(d.Report, 2)|flagBit(waiting, 4))
 	if waiting {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(d.turn.at)), uint64(d.turn.waits))
 	}
 	return d.message.AppendBinary(b)
 }
 
-func flag(set bool, bit byte) byte {
+func flagBit(set bool, bit byte) byte {
 	if set {
 		return bit
 	}
@@ -137,6 +137,9 @@ func (s *Service) queueMessage(ctx context.Context, d *delivery) (*sqs.SendMessa
 			len(m.Attributes), maxRawAttributes)
 	}
 	in := &sqs.SendMessageInput{MessageBody: m.Body}
+	if m.Replayed && len(m.Attributes) < maxRawAttributes {
+		in.MessageAttributes = map[string]sqs.MessageAttributeValue{"Replayed": {DataType: "String", StringValue: new("true")}}
+	}
 	for _, a := range m.Attributes {
 		v := sqs.MessageAttributeValue{DataType: a.Type, StringValue: new(a.Value)}
 		if strings.HasPrefix(a.Type, "Binary") {

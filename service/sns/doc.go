@@ -8,7 +8,8 @@
 // order of publishing (relay sns/delivery); endpoints outside do not wait for each other (relay sns/outside).
 //
 // FIFO topics number their messages in the order of commits, take doubles within five minutes for the same message, and
-// keep the order of each group to each queue.
+// keep the order of each group to each queue. With an archive policy they keep their messages for replays: a replay hands a
+// hundred at a time to relay sns/delivery, and leaves the archive for the publishers in the transaction that finds its end.
 //
 // Endpoints outside, by http, https and mail, must confirm first. The links in their messages work without a signature
 // and lead here: the gate lets ConfirmSubscription and Unsubscribe through, and this package judges the token. Whoever
@@ -33,6 +34,9 @@
 //	sns/sequence      topic                  → last number of a FIFO topic
 //	sns/accepted      topic, group, id       → message lately taken by a FIFO topic
 //	sns/fading        topic, number          → key in sns/accepted, in the order of forgetting
+//	sns/archive       archive, stamp, number → message a FIFO topic keeps for replays
+//	sns/archive/sweep archive                → timer: removes what was kept for long enough
+//	sns/replay        topic, id              → timer: sends the next messages of a replay
 //	sns/outbox        log                    → letters
 //	sns/account       –                      → attributes of text messages, and what they cost this month
 //	sns/optout        number                 → when its owner asked for no more
@@ -43,9 +47,9 @@
 //	sns/key           name                   → signing key (two for the whole installation)
 //
 // Limits: 256 KiB for a message with its attributes, 10 messages in a batch, 10,000 subscriptions of a topic
-// (AWS allows 12.5 million), 200 filter policies of a topic, 50 tags, 100 rows in a page, 10,000 letters in the outbox,
+// (AWS allows 12.5 million), 100 of a FIFO topic, 365 days of an archive, 200 filter policies of a topic, 50 tags, 100 rows in a page, 10,000 letters in the outbox,
 // 100 retries and an hour for them over HTTP, 1,600 characters of a text message.
 //
-// Not written, and refused by name: encryption keys, tracing, archives of FIFO topics, data protection policies, events
+// Not written, and refused by name: encryption keys, tracing, data protection policies, events
 // of platform applications, and protocol firehose.
 package sns

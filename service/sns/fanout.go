@@ -16,6 +16,7 @@ type fanout struct {
 	attributes *pattern.Set // of targets' filter policies over attributes, nil when there are none
 	body       *pattern.Set
 	filtered   int
+	ends       map[int]int64 // for targets that get nothing published then or later: see replay
 }
 
 // target is where a subscription's deliveries go.
@@ -54,15 +55,21 @@ func (t *target) bodyKey() string {
 var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[store.Key, subscription]) (*fanout, error) {
 	f := &fanout{}
 	for _, sub := range rows {
-		if sub.Pending || sub.Ended {
+		if sub.Pending || sub.Ended || sub.Replay.running() {
 			continue
 		}
-		dead, err := deadLetterTarget(sub.Attributes["RedrivePolicy"])
+		t, err := sub.target()
 		if err != nil {
 			return nil, err
 		}
 		i := len(f.targets)
-		f.targets = append(f.targets, target{sub.ID, sub.Protocol, sub.Endpoint, sub.Attributes["RawMessageDelivery"] == "true", dead})
+		f.targets = append(f.targets, *t)
+		if sub.Replay != nil && sub.Replay.Until != 0 {
+			if f.ends == nil {
+				f.ends = map[int]int64{}
+			}
+			f.ends[i] = sub.Replay.Until
+		}
 		p, err := sub.filter()
 		if err != nil {
 			return nil, fmt.Errorf("filter policy of subscription %s: %w", sub.ID, err)
@@ -83,6 +90,27 @@ var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[st
 	}
 	return f, nil
 })
+
+// target returns where the subscription's deliveries go.
+func (sub *subscription) target() (*target, error) {
+	dead, err := deadLetterTarget(sub.Attributes["RedrivePolicy"])
+	return &target{sub.ID, sub.Protocol, sub.Endpoint, sub.Attributes["RawMessageDelivery"] == "true", dead}, err
+}
+
+// over reports whether a target gets no more messages at the time of that stamp.
+func (f *fanout) over(i int, stamp int64) bool {
+	end, ok := f.ends[i]
+	return ok && stamp >= end
+}
+
+// deliveryTo makes the delivery of a message to a target.
+func (f *topicFacts) deliveryTo(t *target, m message) delivery {
+	d := delivery{target: *t, message: m}
+	if f.feedback != nil {
+		_, d.Report = f.feedback[feedbackKind(t.Protocol)]
+	}
+	return d
+}
 
 // matching returns the targets a message is for.
 func (f *fanout) matching(p *publication) []int {
@@ -122,6 +150,9 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 		if again, err := s.sequenced(tx, name, facts, p); again || err != nil {
 			return err
 		}
+		if p.stamp = p.At; facts.archive != nil {
+			facts.archive.store(tx, name, p)
+		}
 	}
 	f, err := fanouts.Get(tx, store.K(name))
 	if err != nil {
@@ -132,11 +163,11 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 	shared := map[string]bool{}
 	for _, i := range list {
 		t := &f.targets[i]
-		d := delivery{target: *t, message: p.message}
-		d.message.Body = p.body(t.bodyKey())
-		if facts.feedback != nil {
-			_, d.Report = facts.feedback[feedbackKind(t.Protocol)]
+		if f.over(i, p.stamp) {
+			continue
 		}
+		d := facts.deliveryTo(t, p.message)
+		d.message.Body = p.body(t.bodyKey())
 		if key := keyFor(t.Protocol); t.enveloped() && !share && p.bodies == nil && p.signed != key {
 			p.signed = key
 			s.signer.begin(&d.message, key)

@@ -27,6 +27,7 @@ type message struct {
 	Group         string // "" for none
 	Deduplication string // of a FIFO topic
 	Sequence      uint64 // of a FIFO topic: 0 for none
+	Replayed      bool   // it comes from the archive
 }
 
 // kind returns the message's type as envelopes name it.
@@ -112,6 +113,9 @@ func (m *message) envelope(subscription string, s stamp) string {
 		field("SubscribeURL", m.confirm())
 	}
 	field("Timestamp", m.time())
+	if m.Replayed {
+		b = append(b, "  \"Replayed\" : true,\n"...)
+	}
 	field("SignatureVersion", m.Version)
 	field("Signature", s.signature)
 	field("SigningCertURL", m.Host+s.cert)
@@ -279,7 +283,11 @@ func (m *message) AppendBinary(b []byte) ([]byte, error) {
 		b = appendText(b, a.Name, a.Type, a.Value)
 	}
 	b = appendText(b, m.Kind, m.Token, m.Group, m.Deduplication)
-	return binary.AppendUvarint(b, m.Sequence), nil
+	b = binary.AppendUvarint(b, m.Sequence)
+	if m.Replayed {
+		b = appendBool(b, true)
+	}
+	return b, nil
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
@@ -302,4 +310,7 @@ func (m *message) read(r *reader) {
 	}
 	m.Kind, m.Token, m.Group, m.Deduplication = r.text(), r.text(), r.text(), r.text()
 	m.Sequence = r.uint()
+	if len(r.b) > 0 {
+		m.Replayed = r.bool()
+	}
 }

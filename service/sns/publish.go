@@ -28,6 +28,7 @@ type publication struct {
 	message
 	bodies map[string]string // by protocol; "default" is for the others; nil when all get Body
 	size   int
+	stamp  int64  // in the archive; the time of publishing where there is none
 	signed string // the key it was last begun to be signed with
 }
 

@@ -91,6 +91,8 @@ func (s *Service) Start() {
 	s.relay.Start(s.db, s.world, s.log)
 	s.outside.Start(s.db, s.world, s.log)
 	expiries.Run(s.db, s.expire)
+	archiveSweeps.Run(s.db, s.sweepArchive)
+	replays.Run(s.db, s.replaySome)
 }
 
 // add puts a delivery on its way. A lane is a subscription, and of a FIFO topic one of its groups.

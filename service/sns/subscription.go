@@ -18,6 +18,7 @@ import (
 // Limits of a topic.
 const (
 	maxSubscriptions  = 10_000
+	maxOrdered        = 100 // subscriptions of a FIFO topic
 	maxFilterPolicies = 200
 )
 
@@ -35,6 +36,8 @@ type subscription struct {
 	ConfirmationID  string // the id of the message with the token
 	Unauthenticated bool   // it was confirmed without a signature
 	Guarded         bool   // ending it takes a signature
+
+	Replay *replay `json:",omitempty"`
 }
 
 var subscriptions = store.NewTable[subscription]("sns/subscription", store.Regional)
@@ -106,7 +109,14 @@ func (sub *subscription) set(name, v string) error {
 			break
 		}
 		return invalid("Delivery protocol [%s] does not support delivery policy.", sub.Protocol)
-	case "SubscriptionRoleArn", "ReplayPolicy":
+	case "ReplayPolicy":
+		if v == "{}" {
+			v = ""
+		}
+		if _, err := parseReplayPolicy(v); err != nil {
+			return err
+		}
+	case "SubscriptionRoleArn":
 		return notYet("the subscription attribute " + name)
 	default:
 		return invalid("AttributeName")
@@ -232,6 +242,9 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 		key := store.K(t.Name, chosen.ID)
 		if !chosen.Pending {
 			chosen.Token, chosen.ConfirmationID = "", ""
+			if err := replayPolicyChanged(tx, &t, key, &chosen); err != nil {
+				return err
+			}
 			subscriptions.Put(tx, key, chosen)
 			return nil
 		}
@@ -255,8 +268,12 @@ func roomFor(tx *store.Tx, topic string, sub *subscription) (*subscription, erro
 			policies++
 		}
 	}
-	if count >= maxSubscriptions {
-		return nil, sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", maxSubscriptions)
+	most := maxSubscriptions
+	if strings.HasSuffix(topic, ".fifo") {
+		most = maxOrdered
+	}
+	if count >= most {
+		return nil, sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", most)
 	}
 	if policies >= maxFilterPolicies && sub.Attributes["FilterPolicy"] != "" {
 		return nil, errTooManyPolicies()
@@ -320,6 +337,9 @@ func (s *Service) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubs
 			"SubscriptionPrincipal":        sub.Principal,
 		}
 		maps.Copy(out.Attributes, sub.Attributes)
+		if sub.Replay != nil {
+			out.Attributes["ReplayStatus"] = sub.Replay.Status
+		}
 		if sub.Protocol == "http" || sub.Protocol == "https" {
 			if err := showPolicy(tx, topicARN, &sub, out.Attributes); err != nil {
 				return err
@@ -346,7 +366,7 @@ func showPolicy(tx *store.Tx, topicARN string, sub *subscription, attributes map
 // SetSubscriptionAttributes sets one attribute of a subscription.
 func (s *Service) SetSubscriptionAttributes(ctx context.Context, in *sns.SetSubscriptionAttributesInput) (*sns.SetSubscriptionAttributesOutput, error) {
 	return &sns.SetSubscriptionAttributesOutput{}, s.db.Update(ctx, func(tx *store.Tx) error {
-		_, key, sub, err := findSubscription(tx, in.SubscriptionArn)
+		topicARN, key, sub, err := findSubscription(tx, in.SubscriptionArn)
 		if err != nil {
 			return err
 		}
@@ -372,6 +392,15 @@ func (s *Service) SetSubscriptionAttributes(ctx context.Context, in *sns.SetSubs
 			}
 			if f.filtered >= maxFilterPolicies {
 				return errTooManyPolicies()
+			}
+		}
+		if in.AttributeName == "ReplayPolicy" {
+			t, err := findTopic(ctx, tx, topicARN)
+			if err != nil {
+				return err
+			}
+			if err := replayPolicyChanged(tx, &t, key, &sub); err != nil {
+				return err
 			}
 		}
 		subscriptions.Put(tx, key, sub)

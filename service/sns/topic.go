@@ -16,7 +16,8 @@ type topic struct {
 	Name       string
 	Attributes map[string]string // those that were set
 	Tags       map[string]string
-	Deleted    int // subscriptions there once were
+	Deleted    int      // subscriptions there once were
+	Archive    *archive `json:",omitempty"`
 }
 
 var topics = store.NewTable[topic]("sns/topic", store.Regional)
@@ -34,11 +35,12 @@ type topicFacts struct {
 	fifo     bool
 	content  bool // deduplicates by content
 	byGroup  bool // deduplicates within a group
+	archive  *archive
 }
 
 var facts = store.Derive(topics, func(_ store.Key, t topic) (*topicFacts, error) {
 	f := &topicFacts{version: "1", fifo: t.fifo(), content: t.Attributes["ContentBasedDeduplication"] == "true",
-		byGroup: t.Attributes["FifoThroughputScope"] == "MessageGroup", display: t.Attributes["DisplayName"], feedback: feedbacks(t.Attributes)}
+		byGroup: t.Attributes["FifoThroughputScope"] == "MessageGroup", display: t.Attributes["DisplayName"], feedback: feedbacks(t.Attributes), archive: t.Archive}
 	if v := t.Attributes["SignatureVersion"]; v != "" {
 		f.version = v
 	}
@@ -135,6 +137,11 @@ func (s *Service) CreateTopic(ctx context.Context, in *sns.CreateTopicInput) (*s
 			return nil, err
 		}
 	}
+	if t.Attributes["ArchivePolicy"] != "" {
+		if err := t.keep(s.world.UUID(), s.world.Now()); err != nil {
+			return nil, err
+		}
+	}
 	out := &sns.CreateTopicOutput{}
 	return out, s.db.Update(ctx, func(tx *store.Tx) error {
 		out.TopicArn = new(arnOf(tx, in.Name))
@@ -169,9 +176,13 @@ func (s *Service) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput) (*s
 		if err != nil {
 			return err
 		}
+		if t.Archive != nil {
+			return sns.InvalidStateException("Invalid state: Cannot delete a topic with an ArchivePolicy")
+		}
 		for key := range subscriptions.Keys(tx, store.Range{Prefix: store.K(t.Name)}) {
 			subscriptions.Delete(tx, key)
 			paces.Delete(tx, key)
+			replays.Cancel(tx, key)
 		}
 		s.forget(tx, t.Name)
 		topics.Delete(tx, store.K(t.Name))
