@@ -9,6 +9,7 @@
 //	sqs ReceiveMessage QueueUrl=$q WaitTimeSeconds=20 &   in the background
 //	join                                                  its answer
 //	sent                                                  what left for the outside since the last time
+//	outside 503                                           the status hosts outside answer with from now on; what was sent is forgotten
 //	set q = .QueueUrl                                     keeps a part of the last answer
 //	as user/alice                                         who calls: root, user/NAME, role/NAME, service names
 //	account 111111111111, region eu-west-1                where
@@ -33,6 +34,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +103,7 @@ type script struct {
 	vars       map[string]string
 	background chan string
 	network    egress.Memory
+	outside    atomic.Int32      // the status hosts outside answer with
 	names      map[string]string // identifier → what is shown for it
 	kinds      map[string]int
 	short      []string // identifiers of API Gateway, each followed by what is shown for it
@@ -110,6 +113,10 @@ type script struct {
 func Run(t *testing.T, text string) string {
 	s := &script{t: t, disk: vfs.NewMem(), world: world.Seeded(1), as: "root", account: fogbank.DefaultAccount, region: fogbank.DefaultRegion,
 		vars: map[string]string{}, background: make(chan string, 100), names: map[string]string{}, kinds: map[string]int{}}
+	s.outside.Store(http.StatusOK)
+	s.network.Respond = func(context.Context, *egress.Request) (*egress.Answer, error) {
+		return &egress.Answer{Status: int(s.outside.Load())}, nil
+	}
 	s.open()
 	defer func() { s.close() }()
 	var out strings.Builder
@@ -166,6 +173,13 @@ func (s *script) step(line string) string {
 		s.vars[f[1]] = pick(s.t, s.last, f[3])
 	case "sent":
 		return s.show(s.sent())
+	case "outside":
+		status, err := strconv.Atoi(f[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.outside.Store(int32(status))
+		s.network.Take()
 	case "join":
 		return s.show(<-s.background)
 	default:
@@ -312,7 +326,7 @@ func input(op *wire.Operation, args []string) (any, error) {
 	return wire.ParseInput(op, b)
 }
 
-// sent shows requests and mail to hosts outside; all are answered with 200.
+// sent shows requests and mail to hosts outside.
 func (s *script) sent() string {
 	type request struct {
 		URL     string            `json:"url"`
