@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -182,8 +184,14 @@ func benchCloud(tb testing.TB) *Cloud {
 	return cloud
 }
 
-// BenchmarkFanOut is a publish to a topic with 100 queues until all of them have the message.
+// BenchmarkFanOut is a publish to a topic with many queues until all of them have the message. publish-ms is the call alone.
 func BenchmarkFanOut(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) { fanOut(b, n) })
+	}
+}
+
+func fanOut(b *testing.B, queues int) {
 	cloud := benchCloud(b)
 	ctx := cloud.call(b.Context())
 	do := func(service, operation, in string) {
@@ -195,17 +203,24 @@ func BenchmarkFanOut(b *testing.B) {
 			_, err = cloud.Do(aws.WithCall(ctx, &c), op, v)
 		}
 		if err != nil {
-			b.Fatal(operation, err)
+			b.Error(operation, err)
 		}
 	}
 	const topic = "arn:aws:sns:us-east-1:" + DefaultAccount + ":t"
 	do("sns", "CreateTopic", `{"Name":"t"}`)
-	for i := range 100 {
-		arn := fmt.Sprintf("arn:aws:sqs:us-east-1:%s:fan%d", DefaultAccount, i)
-		policy := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"sns.amazonaws.com\"},\"Action\":\"sqs:SendMessage\",\"Resource\":\"` + arn + `\"}]}`
-		do("sqs", "CreateQueue", fmt.Sprintf(`{"QueueName":"fan%d","Attributes":{"Policy":"%s"}}`, i, policy))
-		do("sns", "Subscribe", `{"TopicArn":"`+topic+`","Protocol":"sqs","Endpoint":"`+arn+`"}`)
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			for i := next.Add(1); i <= int64(queues); i = next.Add(1) {
+				arn := fmt.Sprintf("arn:aws:sqs:us-east-1:%s:fan%d", DefaultAccount, i)
+				policy := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"sns.amazonaws.com\"},\"Action\":\"sqs:SendMessage\",\"Resource\":\"` + arn + `\"}]}`
+				do("sqs", "CreateQueue", fmt.Sprintf(`{"QueueName":"fan%d","Attributes":{"Policy":"%s"}}`, i, policy))
+				do("sns", "Subscribe", `{"TopicArn":"`+topic+`","Protocol":"sqs","Endpoint":"`+arn+`"}`)
+			}
+		})
 	}
+	group.Wait()
 	sent := func() (n uint64) {
 		for _, c := range cloud.gate.Counts() {
 			if c.Operation == "SendMessage" && c.Code == "" {
@@ -214,12 +229,25 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 		return n
 	}
-	b.ReportAllocs()
-	n := sent()
-	for b.Loop() {
+	publish := func() {
 		do("sns", "Publish", `{"TopicArn":"`+topic+`","Message":"hello"}`)
-		for n += 100; sent() < n; {
+	}
+	arrive := func(n uint64) {
+		for sent() < n {
 			time.Sleep(500 * time.Microsecond)
 		}
 	}
+	n := sent() + uint64(queues)
+	publish() // what is derived from the subscriptions is made now
+	arrive(n)
+	calls := time.Duration(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		n += uint64(queues)
+		begin := time.Now()
+		publish()
+		calls += time.Since(begin)
+		arrive(n)
+	}
+	b.ReportMetric(float64(calls.Microseconds())/1000/float64(b.N), "publish-ms")
 }

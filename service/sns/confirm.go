@@ -76,7 +76,11 @@ func (s *Service) await(ctx context.Context, tx *store.Tx, topicARN string, key 
 func (s *Service) expire(ctx context.Context, key store.Key, _ struct{}) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		if sub, ok := subscriptions.Get(tx, key); ok && (sub.Pending || sub.Ended) {
-			subscriptions.Delete(tx, key)
+			var name string
+			if err := key.Parse(&name, nil); err != nil {
+				return err
+			}
+			strike(tx, name, &sub)
 		}
 		return nil
 	})
@@ -149,7 +153,8 @@ func (s *Service) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput) (*s
 		paces.Delete(tx, key)
 		if !anonymous {
 			expiries.Cancel(tx, key)
-			subscriptions.Delete(tx, key)
+			replays.Cancel(tx, key)
+			strike(tx, t.Name, &sub)
 			return nil
 		}
 		sub.Ended, sub.ConfirmationID = true, confirmationID

@@ -27,6 +27,8 @@
 //
 //	sns/topic         name                   → topic
 //	sns/subscription  topic, id              → subscription
+//	sns/subscriber    topic, protocol, endpoint → id of its subscription
+//	sns/census        topic, "" for all      → how many subscriptions and filter policies there are
 //	sns/expiry        topic, id              → timer: ends the wait for a confirmation
 //	sns/pace          topic, id              → when a throttled endpoint may get its next message
 //	sns/message       id, protocol           → message, when too many deliveries share a big one
@@ -47,7 +49,7 @@
 //	sns/key           name                   → signing key (two for the whole installation)
 //
 // Limits: 256 KiB for a message with its attributes, 10 messages in a batch, 10,000 subscriptions of a topic
-// (AWS allows 12.5 million), 100 of a FIFO topic, 365 days of an archive, 200 filter policies of a topic, 50 tags, 100 rows in a page, 10,000 letters in the outbox,
+// (AWS allows 12.5 million), 100 of a FIFO topic, 10,000 filter policies of an account, 365 days of an archive, 50 tags, 100 rows in a page, 10,000 letters in the outbox,
 // 100 retries and an hour for them over HTTP, 1,600 characters of a text message.
 //
 // Not written, and refused by name: encryption keys, tracing, data protection policies, events

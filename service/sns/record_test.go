@@ -27,6 +27,7 @@ var records = []struct {
 	{"topic", &topic{Name: "n", Attributes: map[string]string{"DisplayName": "d"}, Tags: map[string]string{"k": "v"}, Deleted: 1, Archive: &archive{"a", 2, 3}}},
 	{"subscription", &subscription{ID: "i", Protocol: "sqs", Endpoint: "e", Principal: "p", Attributes: map[string]string{"RawMessageDelivery": "true"},
 		Pending: true, Ended: true, Token: "t", ConfirmationID: "c", Unauthenticated: true, Guarded: true, Replay: &replay{replayRunning, 1, 2, 3, 4}}},
+	{"census", &census{1, 2}},
 	{"accepted", &accepted{ID: "i", Sequence: 2, At: time.Unix(3, 4).UTC()}},
 	{"account", &smsAccount{Attributes: map[string]string{"DefaultSMSType": "Promotional"}, Month: "2026-01", Spent: 5}},
 	{"application", &application{Platform: "GCM", Name: "n", Attributes: map[string]string{"Enabled": "true"}}},

@@ -15,11 +15,11 @@ import (
 	"fogbank/store"
 )
 
-// Limits of a topic.
+// Limits of a topic, and of all of an account's in a region.
 const (
 	maxSubscriptions  = 10_000
 	maxOrdered        = 100 // subscriptions of a FIFO topic
-	maxFilterPolicies = 200
+	maxFilterPolicies = 10_000
 )
 
 // subscription is the record of a subscription.
@@ -221,7 +221,7 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 		if err != nil {
 			return err
 		}
-		have, err := roomFor(tx, t.Name, sub)
+		have, err := roomFor(tx, &t, sub)
 		if err != nil {
 			return err
 		}
@@ -245,44 +245,16 @@ func (s *Service) Subscribe(ctx context.Context, in *sns.SubscribeInput) (*sns.S
 			if err := replayPolicyChanged(tx, &t, key, &chosen); err != nil {
 				return err
 			}
-			subscriptions.Put(tx, key, chosen)
+			enroll(tx, t.Name, have, &chosen)
 			return nil
 		}
 		if !in.GetReturnSubscriptionArn() {
 			out.SubscriptionArn = new(pendingARN)
 		}
 		chosen.ConfirmationID = sub.ConfirmationID
+		enroll(tx, t.Name, have, &chosen)
 		return s.await(ctx, tx, in.TopicArn, key, &chosen, confirmation)
 	})
-}
-
-// roomFor returns the subscription there is of the same endpoint, nil if there is none, and refuses one too many.
-func roomFor(tx *store.Tx, topic string, sub *subscription) (*subscription, error) {
-	count, policies := 0, 0
-	for _, have := range subscriptions.All(tx, store.K(topic)) {
-		if have.Protocol == sub.Protocol && have.Endpoint == sub.Endpoint {
-			return &have, nil
-		}
-		count++
-		if have.Attributes["FilterPolicy"] != "" {
-			policies++
-		}
-	}
-	most := maxSubscriptions
-	if strings.HasSuffix(topic, ".fifo") {
-		most = maxOrdered
-	}
-	if count >= most {
-		return nil, sns.SubscriptionLimitExceededException("Subscription quota of %d per topic exceeded", most)
-	}
-	if policies >= maxFilterPolicies && sub.Attributes["FilterPolicy"] != "" {
-		return nil, errTooManyPolicies()
-	}
-	return nil, nil
-}
-
-func errTooManyPolicies() error {
-	return sns.FilterPolicyLimitExceededException("Filter policy quota of %d per topic exceeded", maxFilterPolicies)
 }
 
 // parseSubscription splits the ARN of a subscription.
@@ -370,40 +342,33 @@ func (s *Service) SetSubscriptionAttributes(ctx context.Context, in *sns.SetSubs
 		if err != nil {
 			return err
 		}
+		was := sub
 		sub.Attributes = maps.Clone(sub.Attributes)
 		if sub.Attributes == nil {
 			sub.Attributes = map[string]string{}
 		}
-		had := sub.Attributes["FilterPolicy"] != ""
 		if err := sub.set(in.AttributeName, in.GetAttributeValue()); err != nil {
 			return err
 		}
 		if err := sub.check(); err != nil {
 			return err
 		}
-		if !had && sub.Attributes["FilterPolicy"] != "" {
-			var name string
-			if err := key.Parse(&name, nil); err != nil {
+		if !was.filtered() && sub.filtered() {
+			all := counted(tx, "")
+			if err := all.roomForPolicy(); err != nil {
 				return err
-			}
-			f, err := fanouts.Get(tx, store.K(name))
-			if err != nil {
-				return err
-			}
-			if f.filtered >= maxFilterPolicies {
-				return errTooManyPolicies()
 			}
 		}
+		t, err := findTopic(ctx, tx, topicARN)
+		if err != nil {
+			return err
+		}
 		if in.AttributeName == "ReplayPolicy" {
-			t, err := findTopic(ctx, tx, topicARN)
-			if err != nil {
-				return err
-			}
 			if err := replayPolicyChanged(tx, &t, key, &sub); err != nil {
 				return err
 			}
 		}
-		subscriptions.Put(tx, key, sub)
+		enroll(tx, t.Name, &was, &sub)
 		return nil
 	})
 }

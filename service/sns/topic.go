@@ -179,11 +179,12 @@ func (s *Service) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput) (*s
 		if t.Archive != nil {
 			return sns.InvalidStateException("Invalid state: Cannot delete a topic with an ArchivePolicy")
 		}
-		for key := range subscriptions.Keys(tx, store.Range{Prefix: store.K(t.Name)}) {
-			subscriptions.Delete(tx, key)
+		for key, sub := range subscriptions.All(tx, store.K(t.Name)) {
+			strike(tx, t.Name, &sub)
 			paces.Delete(tx, key)
 			replays.Cancel(tx, key)
 		}
+		censuses.Delete(tx, store.K(t.Name))
 		s.forget(tx, t.Name)
 		topics.Delete(tx, store.K(t.Name))
 		return nil
