@@ -44,6 +44,8 @@ type Config struct {
 
 	RecoveryDays string `help:"longest point-in-time recovery of DynamoDB tables, in days, 1 to 35 (default 35)"`
 
+	Throughput string `name:"dynamodb-throughput" help:"whether DynamoDB tables of billing mode PROVISIONED are held to their throughput: enforced (the default) or unlimited"`
+
 	EgressAllow      string `help:"addresses and prefixes, separated by commas, that deliveries may go to although they are no public ones; \"loopback\" for this machine, which is the default of a loopback listener"`
 	EgressRoots      string `help:"file of PEM certificates of authorities to trust in https endpoints and the mail relay, instead of the machine's"`
 	SMTPRelay        string `name:"smtp-relay" help:"relay for mail, smtp://user@host:587 or smtps://user@host:465; empty: mail goes to the outbox"`
@@ -97,6 +99,12 @@ func dashed(name string) string {
 	return b.String()
 }
 
+// What Config.Throughput may be.
+const (
+	throughputEnforced  = "enforced"
+	throughputUnlimited = "unlimited"
+)
+
 var (
 	accountForm = regexp.MustCompile(`^\d{12}$`)
 	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
@@ -121,6 +129,10 @@ func (c *Config) complete() error {
 	def(&c.RecoveryDays, "35")
 	if days := c.recoveryDays(); days < 1 || days > 35 {
 		return fmt.Errorf("recovery-days %q is not a number from 1 to 35", c.RecoveryDays)
+	}
+	def(&c.Throughput, throughputEnforced)
+	if c.Throughput != throughputEnforced && c.Throughput != throughputUnlimited {
+		return fmt.Errorf("dynamodb-throughput %q is neither %s nor %s", c.Throughput, throughputEnforced, throughputUnlimited)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key go together")

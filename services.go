@@ -72,6 +72,9 @@ func (c *Cloud) build() error {
 
 	tables := dynamodb.New(c.db, c.world)
 	tables.Retain(c.config.recoveryDays())
+	if c.config.Throughput == throughputUnlimited {
+		tables.Unlimited()
+	}
 	queues := sqs.New(c.db, c.world)
 	groups := logs.New(c.db, c.world)
 	network, closeNetwork, err := c.config.network()

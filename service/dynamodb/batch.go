@@ -47,7 +47,7 @@ func (s *Service) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 		out = &dynamodb.BatchGetItemOutput{Responses: map[string][]attribute.Item{}, UnprocessedKeys: map[string]dynamodb.KeysAndAttributes{}}
 		size := 0
 		for i, name := range names {
-			if err := getAll(tx, in, name, &selections[i], &size, out); err != nil {
+			if err := s.getAll(tx, in, name, &selections[i], &size, out); err != nil {
 				return err
 			}
 		}
@@ -60,7 +60,7 @@ func (s *Service) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 }
 
 // getAll answers for one table of a BatchGetItem.
-func getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name string, sel *expr.Selection, size *int, out *dynamodb.BatchGetItemOutput) error {
+func (s *Service) getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name string, sel *expr.Selection, size *int, out *dynamodb.BatchGetItemOutput) error {
 	k := in.RequestItems[name]
 	t, err := schemaIn(tx, tableName(name))
 	if err != nil {
@@ -80,6 +80,15 @@ func getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name string, sel *expr
 	var u used
 	found := make([]attribute.Item, 0, len(k.Keys))
 	for i, key := range k.Keys {
+		if err := s.meters.admitRead(t, nil); err != nil {
+			if i == 0 && len(in.RequestItems) == 1 {
+				return err // nothing at all was read
+			}
+			rest := k
+			rest.Keys = k.Keys[i:]
+			out.UnprocessedKeys[name] = rest
+			break
+		}
 		item, ok := items.Get(tx, t.itemKey(key))
 		if *size += item.Size(); *size > maxBatchBytes {
 			rest := k
@@ -87,7 +96,9 @@ func getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name string, sel *expr
 			out.UnprocessedKeys[name] = rest
 			break
 		}
-		u.add("", readUnits(item.Size(), deref(k.ConsistentRead)))
+		units := readUnits(item.Size(), deref(k.ConsistentRead))
+		s.meters.chargeRead(t, nil, units)
+		u.add("", units)
 		if ok {
 			found = append(found, sel.Of(item))
 		}
@@ -106,36 +117,49 @@ func (s *Service) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteIte
 	if err := checkBatch(in, names); err != nil {
 		return nil, err
 	}
-	out := &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]dynamodb.WriteRequest{}}
-	capacities := make([]used, len(names))
 	for {
 		writes, owners, err := s.placeBatch(ctx, in, names)
 		if err != nil {
 			return nil, err
 		}
-		err = s.commitInParts(ctx, writes)
+		refused, last, err := s.commitBatch(ctx, writes)
 		if errors.Is(err, errReshaped) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		for i, w := range writes {
-			w.consumed(&capacities[owners[i]], 1)
-			if m := w.t.collection(in.ReturnItemCollectionMetrics, w.keys); m != nil {
-				if out.ItemCollectionMetrics == nil {
-					out.ItemCollectionMetrics = map[string][]dynamodb.ItemCollectionMetrics{}
-				}
-				out.ItemCollectionMetrics[names[owners[i]]] = append(out.ItemCollectionMetrics[names[owners[i]]], *m)
-			}
-			if i == len(writes)-1 || owners[i+1] != owners[i] {
-				if c := capacities[owners[i]].report(in.ReturnConsumedCapacity, w.t, names[owners[i]]); c != nil {
-					out.ConsumedCapacity = append(out.ConsumedCapacity, *c)
-				}
-			}
+		if last != nil && !slices.Contains(refused, false) {
+			return nil, last
 		}
-		return out, nil
+		return batchOutput(in, names, writes, owners, refused), nil
 	}
+}
+
+// batchOutput tells what a BatchWriteItem did and what of it is left to do.
+func batchOutput(in *dynamodb.BatchWriteItemInput, names []string, writes []*write, owners []int, refused []bool) *dynamodb.BatchWriteItemOutput {
+	out := &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]dynamodb.WriteRequest{}}
+	var capacities tableCapacities
+	first := 0 // of the writes of a table
+	for i, w := range writes {
+		if i > 0 && owners[i] != owners[i-1] {
+			first = i
+		}
+		name := names[owners[i]]
+		if refused[i] {
+			out.UnprocessedItems[name] = append(out.UnprocessedItems[name], in.RequestItems[name][i-first])
+			continue
+		}
+		w.consumed(capacities.of(w.t, name), 1)
+		if m := w.t.collection(in.ReturnItemCollectionMetrics, w.keys); m != nil {
+			if out.ItemCollectionMetrics == nil {
+				out.ItemCollectionMetrics = map[string][]dynamodb.ItemCollectionMetrics{}
+			}
+			out.ItemCollectionMetrics[name] = append(out.ItemCollectionMetrics[name], *m)
+		}
+	}
+	out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
+	return out
 }
 
 // checkBatch checks all of a BatchWriteItem that does not depend on its tables.

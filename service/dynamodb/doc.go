@@ -29,7 +29,7 @@
 //
 // AWS's: items of 400 KB, keys of 2,048 and 1,024 bytes, numbers of 38 digits, 32 levels of nesting, pages of
 // 1 MB, 100 items in a transaction of 4 MB, 25 and 100 in batches, 5 local and 20 global indexes, 50 tags, records of
-// a day, iterators of 15 minutes. Throughput is not limited.
+// a day, iterators of 15 minutes. Provisioned tables are held to their throughput (throughput.go).
 //
 // # Differences from AWS
 //

@@ -28,7 +28,11 @@ func (s *Service) GetItem(ctx context.Context, in *dynamodb.GetItemInput) (*dyna
 		if err := t.checkKey(in.Key); err != nil {
 			return err
 		}
+		if err := s.meters.admitRead(t, nil); err != nil {
+			return err
+		}
 		item, ok := items.Get(tx, t.itemKey(in.Key))
+		s.meters.chargeRead(t, nil, readUnits(item.Size(), deref(in.ConsistentRead)))
 		out.Item = nil
 		if ok {
 			out.Item = sel.Of(item)

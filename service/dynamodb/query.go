@@ -24,6 +24,7 @@ type page struct {
 	countOnly  bool
 	fetch      bool // a local index holds less than what is wanted: get the item from the table
 	consistent bool
+	meters     *meters
 
 	// The outcome:
 	items   []attribute.Item
@@ -80,7 +81,9 @@ func (p *page) read(tx *store.Tx) {
 			p.used.add("", fetched)
 		}
 	}
-	p.used.add(name, readUnits(size, p.consistent))
+	units := readUnits(size, p.consistent)
+	p.used.add(name, units)
+	p.meters.chargeRead(p.t, p.x, units+fetched) // what is fetched belongs to a local index
 }
 
 // lastKey returns the keys of the table and of the index that is read.
@@ -105,7 +108,7 @@ func (p *page) target(tx *store.Tx, table string, index *string) (err error) {
 	}
 	p.x = nil
 	if index == nil {
-		return nil
+		return p.meters.admitRead(p.t, nil)
 	}
 	if p.x = p.t.index(*index); p.x == nil {
 		return validation("The table does not have the specified index: %s", *index)
@@ -116,7 +119,7 @@ func (p *page) target(tx *store.Tx, table string, index *string) (err error) {
 	if !p.x.Local && p.consistent {
 		return validation("Consistent reads are not supported on global secondary indexes")
 	}
-	return nil
+	return p.meters.admitRead(p.t, p.x)
 }
 
 // keys returns the key attributes and prefix of what is read.
@@ -160,7 +163,7 @@ func (p *page) want(sel *string, projected bool) error {
 
 // Query reads the items of one partition, in the order of their sort keys.
 func (s *Service) Query(ctx context.Context, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
-	p := page{limit: int(deref(in.Limit)), consistent: deref(in.ConsistentRead)}
+	p := page{limit: int(deref(in.Limit)), consistent: deref(in.ConsistentRead), meters: &s.meters}
 	tests, err := p.bindQuery(in)
 	if err != nil {
 		return nil, err
@@ -403,7 +406,7 @@ func (p *page) place(key attribute.Item) (store.Key, bool) {
 
 // Scan reads all items of a table or index, or those of one of several segments, in the order of their hashes.
 func (s *Service) Scan(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
-	p := page{limit: int(deref(in.Limit)), consistent: deref(in.ConsistentRead)}
+	p := page{limit: int(deref(in.Limit)), consistent: deref(in.ConsistentRead), meters: &s.meters}
 	if err := p.bindScan(in); err != nil {
 		return nil, err
 	}

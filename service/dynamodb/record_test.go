@@ -32,7 +32,7 @@ var (
 		Created: someTime, Keys: someKeys, Ended: someTime, Shards: []shard{{Number: 1, Parent: 2, Opened: someTime}}}
 	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", UUID: "u", Created: someTime,
 		Attributes: []dynamodb.AttributeDefinition{{AttributeName: "p", AttributeType: "S"}, {AttributeName: "k", AttributeType: "N"}, {AttributeName: "g", AttributeType: "B"}},
-		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime}, OnDemand: someTime, Stream: &someStream,
+		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime, 3}, OnDemand: someTime, Stream: &someStream,
 		Indexes: []index{{ID: 3, Name: "i", Local: true, Keys: []dynamodb.KeySchemaElement{{AttributeName: "g", KeyType: "HASH"}, {AttributeName: "k", KeyType: "RANGE"}},
 			Projection: "INCLUDE", Include: []string{"x"}, Throughput: throughput{Read: 3, Write: 4}, Filling: true}},
 		TTL: &ttl{"at", true, someTime}, Class: "STANDARD", Protected: true, Encryption: &encryption{"key"}, Tags: map[string]string{"k": "v"}, Policy: &policyDocument{"{}", "r"}}

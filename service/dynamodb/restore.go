@@ -163,7 +163,7 @@ func (s *Service) RestoreTableFromBackup(ctx context.Context, in *dynamodb.Resto
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.RestoreTableFromBackupOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil)}, nil
+	return &dynamodb.RestoreTableFromBackupOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
 }
 
 // RestoreTableToPointInTime makes a new table with the items another had at a moment of its recovery period, or has now. They are copied in the background while the source is written; until that is done the table is CREATING.
@@ -207,7 +207,7 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.RestoreTableToPointInTimeOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil)}, nil
+	return &dynamodb.RestoreTableToPointInTimeOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
 }
 
 // restorePoint returns the source and the moment a request names.

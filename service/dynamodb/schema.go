@@ -43,6 +43,7 @@ type throughput struct {
 	Read, Write int64
 	Increased   time.Time `json:",omitzero"`
 	Decreased   time.Time `json:",omitzero"`
+	Decreases   int64     `json:",omitempty"` // on the UTC day of Decreased
 }
 
 // index is a secondary index of a table.

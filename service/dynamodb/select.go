@@ -48,7 +48,7 @@ func (s *Service) executeSelect(ctx context.Context, in *dynamodb.ExecuteStateme
 	from.Statement = identity
 	var out *dynamodb.ExecuteStatementOutput
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		plan := selectPlan{st: st, limit: int(deref(in.Limit)), base: page{consistent: deref(in.ConsistentRead)}}
+		plan := selectPlan{st: st, limit: int(deref(in.Limit)), base: page{consistent: deref(in.ConsistentRead), meters: &s.meters}}
 		if err := plan.make(tx); err != nil {
 			return err
 		}

@@ -14,12 +14,15 @@ type Service struct {
 	db     *store.DB
 	world  *world.World
 	retain int32 // longest recovery period in days; 0 for AWS's
+	meters meters
 }
 
 var _ dynamodb.Service = (*Service)(nil)
 
 // New returns the service on db.
-func New(db *store.DB, w *world.World) *Service { return &Service{db: db, world: w} }
+func New(db *store.DB, w *world.World) *Service {
+	return &Service{db: db, world: w, meters: meters{world: w}}
+}
 
 // Start begins the background work: expiry of items, trimming of streams, filling of new indexes, removal
 // of what deleted tables held.
@@ -39,7 +42,7 @@ func (s *Service) DescribeEndpoints(ctx context.Context, _ *dynamodb.DescribeEnd
 	return &dynamodb.DescribeEndpointsOutput{Endpoints: []dynamodb.Endpoint{{Address: host(ctx), CachePeriodInMinutes: 1440}}}, nil
 }
 
-// DescribeLimits returns AWS's initial quotas. Nothing enforces them: throughput is what the machine gives.
+// DescribeLimits returns AWS's initial quotas. Nothing enforces them; tables are held to their own throughput.
 func (s *Service) DescribeLimits(context.Context, *dynamodb.DescribeLimitsInput) (*dynamodb.DescribeLimitsOutput, error) {
 	return &dynamodb.DescribeLimitsOutput{
 		AccountMaxReadCapacityUnits: new(int64(80_000)), AccountMaxWriteCapacityUnits: new(int64(80_000)),

@@ -55,7 +55,7 @@ func (s *Service) batchSelect(ctx context.Context, in *dynamodb.BatchExecuteStat
 			if st == nil {
 				continue
 			}
-			plan := selectPlan{st: st, base: page{consistent: deref(in.Statements[i].ConsistentRead)}}
+			plan := selectPlan{st: st, base: page{consistent: deref(in.Statements[i].ConsistentRead), meters: &s.meters}}
 			problems[i] = plan.one(tx, &out.Responses[i], &capacities)
 		}
 		out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
@@ -92,6 +92,8 @@ var statementErrors = map[string]string{
 	"DuplicateItemException":          dynamodb.BatchStatementErrorCodeEnumDuplicateItem,
 	"ResourceNotFoundException":       dynamodb.BatchStatementErrorCodeEnumResourceNotFound,
 	"ValidationException":             dynamodb.BatchStatementErrorCodeEnumValidationError,
+
+	"ProvisionedThroughputExceededException": dynamodb.BatchStatementErrorCodeEnumProvisionedThroughputExceeded,
 }
 
 // refuse puts the problems of single statements into the answer; what is no problem of a statement fails the request.
@@ -166,9 +168,10 @@ func (s *Service) commitEach(ctx context.Context, list []*write, problems []erro
 	run := func(part []int) error {
 		var locks []string
 		for _, i := range part {
+			list[i].meters = &s.meters
 			locks = append(locks, list[i].lock())
 		}
-		return s.db.Update(ctx, func(tx *store.Tx) error {
+		err := s.db.Update(ctx, func(tx *store.Tx) error {
 			for _, i := range part {
 				w := list[i]
 				t, err := schemaIn(tx, w.t.Name)
@@ -185,6 +188,12 @@ func (s *Service) commitEach(ctx context.Context, list []*write, problems []erro
 			}
 			return nil
 		}, locks...)
+		for _, i := range part {
+			if err == nil && (problems[i] == nil || refusedByItem(problems[i])) {
+				s.meters.charge(list[i], 1)
+			}
+		}
+		return err
 	}
 	var all []int
 	for i, w := range list {
@@ -239,7 +248,7 @@ func (s *Service) transactSelects(ctx context.Context, in *dynamodb.ExecuteTrans
 		seen := map[store.Key]bool{}
 		for i, st := range statements {
 			var found page
-			plan := selectPlan{st: st, base: page{consistent: true}}
+			plan := selectPlan{st: st, base: page{consistent: true, meters: &s.meters}}
 			err := plan.make(tx)
 			if err == nil && (!plan.whole || len(plan.partitions) != 1) {
 				err = validation("Where clause does not contain a mandatory equality on all key attributes")
@@ -263,6 +272,7 @@ func (s *Service) transactSelects(ctx context.Context, in *dynamodb.ExecuteTrans
 					return validation("Collection size of items in transaction exceeds limit")
 				}
 			}
+			s.meters.chargeRead(plan.base.t, nil, found.used.total()) // the other half of what a transaction costs
 			capacities.of(plan.base.t, st.Table).add("", 2*found.used.total())
 		}
 		out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)

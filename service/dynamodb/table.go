@@ -51,7 +51,7 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil)}, nil
+	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
 }
 
 // checkName refuses what is no name for a table. The model allows ARNs where names are meant, so it does not tell.
@@ -77,12 +77,13 @@ func notInName(r rune) bool {
 // DescribeTable describes the table; its counts are exact for small tables and estimated for large ones.
 func (s *Service) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput) (*dynamodb.DescribeTableOutput, error) {
 	var out *dynamodb.TableDescription
+	now := s.world.Now()
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		t, err := anySchema(tx, tableName(in.TableName))
 		if err != nil {
 			return noSuchTable(err, in.TableName)
 		}
-		out = t.describe(dynamodb.TableStatusActive, t.estimates(tx))
+		out = t.describe(dynamodb.TableStatusActive, t.estimates(tx), now)
 		return nil
 	})
 	if err != nil {
@@ -115,7 +116,7 @@ func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput
 		if t.Protected {
 			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 		}
-		out = compile(t).describe(dynamodb.TableStatusDeleting, nil)
+		out = compile(t).describe(dynamodb.TableStatusDeleting, nil, now)
 		endStream(tx, &t, now)
 		tables.Delete(tx, store.K(t.Name))
 		t.letGo(tx, last, now)
@@ -159,12 +160,12 @@ func (s *Service) ListTables(ctx context.Context, in *dynamodb.ListTablesInput) 
 }
 
 // describe returns the table's description. Indexes made on a live table say CREATING until they are filled.
-func (t *schema) describe(status string, e estimates) *dynamodb.TableDescription {
+func (t *schema) describe(status string, e estimates, now time.Time) *dynamodb.TableDescription {
 	d := &dynamodb.TableDescription{
 		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(status),
 		CreationDateTime: new(t.Created), AttributeDefinitions: t.Attributes, KeySchema: t.Keys,
 		ItemCount: new(e[""].count), TableSizeBytes: new(e[""].bytes), DeletionProtectionEnabled: new(t.Protected),
-		ProvisionedThroughput: t.Throughput.describe(),
+		ProvisionedThroughput: t.Throughput.describe(now),
 	}
 	t.Restored.describe(d)
 	if t.Billing == dynamodb.BillingModePayPerRequest {
@@ -184,12 +185,12 @@ func (t *schema) describe(status string, e estimates) *dynamodb.TableDescription
 		d.LatestStreamArn, d.LatestStreamLabel = new(string(st.ARN)), new(st.Label)
 	}
 	for _, x := range t.indexes {
-		x.describe(t, status, e[x.Name], d)
+		x.describe(t, status, e[x.Name], now, d)
 	}
 	return d
 }
 
-func (x *indexSchema) describe(t *schema, status string, e estimate, d *dynamodb.TableDescription) {
+func (x *indexSchema) describe(t *schema, status string, e estimate, now time.Time, d *dynamodb.TableDescription) {
 	arn := new(string(t.ARN) + "/index/" + x.Name)
 	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: x.Include}
 	if x.Local {
@@ -198,7 +199,7 @@ func (x *indexSchema) describe(t *schema, status string, e estimate, d *dynamodb
 		return
 	}
 	g := dynamodb.GlobalSecondaryIndexDescription{IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn,
-		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe()}
+		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe(now)}
 	if status == dynamodb.TableStatusCreating || x.Filling {
 		g.IndexStatus = new(dynamodb.IndexStatusCreating)
 	}
@@ -208,8 +209,8 @@ func (x *indexSchema) describe(t *schema, status string, e estimate, d *dynamodb
 	d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, g)
 }
 
-func (p throughput) describe() *dynamodb.ProvisionedThroughputDescription {
-	d := &dynamodb.ProvisionedThroughputDescription{ReadCapacityUnits: new(p.Read), WriteCapacityUnits: new(p.Write), NumberOfDecreasesToday: new(int64(0))}
+func (p throughput) describe(now time.Time) *dynamodb.ProvisionedThroughputDescription {
+	d := &dynamodb.ProvisionedThroughputDescription{ReadCapacityUnits: new(p.Read), WriteCapacityUnits: new(p.Write), NumberOfDecreasesToday: new(p.today(now))}
 	if !p.Increased.IsZero() {
 		d.LastIncreaseDateTime = new(p.Increased)
 	}
@@ -332,16 +333,4 @@ func (s *Service) ListTagsOfResource(ctx context.Context, in *dynamodb.ListTagsO
 		out.Tags = append(out.Tags, dynamodb.Tag{Key: key, Value: t.Tags[key]})
 	}
 	return out, nil
-}
-
-// increased returns p with the moment of a change noted.
-func (p throughput) to(read, write int64, now time.Time) throughput {
-	q := throughput{Read: read, Write: write, Increased: p.Increased, Decreased: p.Decreased}
-	if read > p.Read || write > p.Write {
-		q.Increased = now
-	}
-	if read < p.Read || write < p.Write {
-		q.Decreased = now
-	}
-	return q
 }

@@ -52,7 +52,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *dynamodb.TransactGet
 	var out *dynamodb.TransactGetItemsOutput
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		out = &dynamodb.TransactGetItemsOutput{Responses: make([]dynamodb.ItemResponse, len(in.TransactItems))}
-		return transactGet(tx, in, selections, out)
+		return transactGet(tx, &s.meters, in, selections, out)
 	})
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *dynamodb.TransactGet
 	return out, nil
 }
 
-func transactGet(tx *store.Tx, in *dynamodb.TransactGetItemsInput, selections []expr.Selection, out *dynamodb.TransactGetItemsOutput) error {
+func transactGet(tx *store.Tx, m *meters, in *dynamodb.TransactGetItemsInput, selections []expr.Selection, out *dynamodb.TransactGetItemsOutput) error {
 	places := make([]store.Key, len(in.TransactItems))
 	schemas := make([]*schema, len(in.TransactItems))
 	problems := make([]error, len(in.TransactItems))
@@ -81,6 +81,12 @@ func transactGet(tx *store.Tx, in *dynamodb.TransactGetItemsInput, selections []
 	if err := cancelled(problems, nil); err != nil {
 		return err
 	}
+	for i, t := range schemas {
+		problems[i] = m.admitRead(t, nil)
+	}
+	if err := cancelled(problems, nil); err != nil {
+		return err
+	}
 	size := 0
 	var capacities tableCapacities
 	for i := range in.TransactItems {
@@ -91,7 +97,9 @@ func transactGet(tx *store.Tx, in *dynamodb.TransactGetItemsInput, selections []
 		if ok {
 			out.Responses[i].Item = selections[i].Of(item)
 		}
-		capacities.of(schemas[i], in.TransactItems[i].Get.TableName).add("", 2*readUnits(item.Size(), true))
+		units := 2 * readUnits(item.Size(), true)
+		m.chargeRead(schemas[i], nil, units)
+		capacities.of(schemas[i], in.TransactItems[i].Get.TableName).add("", units)
 	}
 	out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
 	return nil
@@ -147,6 +155,8 @@ func cancelled(problems []error, shown []attribute.Item) error {
 				codes[i] = "DuplicateItem"
 			case "ValidationException":
 				codes[i] = "ValidationError"
+			case "ProvisionedThroughputExceededException":
+				codes[i] = "ProvisionedThroughputExceeded"
 			default:
 				return err
 			}
@@ -294,6 +304,7 @@ func (s *Service) placeParts(ctx context.Context, parts []part, problems []error
 func (s *Service) transact(ctx context.Context, token *string, digest []byte, parts []part) (repeated bool, err error) {
 	locks := make([]string, 0, len(parts))
 	for i := range parts {
+		parts[i].w.meters = &s.meters
 		locks = append(locks, parts[i].w.lock())
 	}
 	now := s.world.Now()
@@ -319,6 +330,11 @@ func (s *Service) transact(ctx context.Context, token *string, digest []byte, pa
 		}
 		return cancelled(problems, shown)
 	}, locks...)
+	if err == nil && !repeated {
+		for i := range parts {
+			s.meters.charge(parts[i].w, 2)
+		}
+	}
 	if errors.Is(err, store.ErrTooLarge) {
 		err = validation("Collection size of items in transaction exceeds limit")
 	}

@@ -43,7 +43,7 @@ func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput
 		}
 		t.Version++
 		tables.Put(tx, store.K(t.Name), t)
-		out = compile(t).describe(dynamodb.TableStatusUpdating, nil)
+		out = compile(t).describe(dynamodb.TableStatusUpdating, nil, now)
 		return nil
 	})
 	if err != nil {
@@ -78,7 +78,9 @@ func (t *table) update(in *dynamodb.UpdateTableInput, now time.Time) (changed bo
 				"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.",
 				was.Read, p.ReadCapacityUnits, was.Write, p.WriteCapacityUnits)
 		}
-		t.Throughput = was.to(p.ReadCapacityUnits, p.WriteCapacityUnits, now)
+		if t.Throughput, err = was.to(p.ReadCapacityUnits, p.WriteCapacityUnits, now); err != nil {
+			return false, err
+		}
 		changed = true
 	case mode != "":
 		changed = true
@@ -200,6 +202,6 @@ func (t *table) throttleIndex(u *dynamodb.UpdateGlobalSecondaryIndexAction, now 
 	}
 	t.Indexes = slices.Clone(t.Indexes)
 	p := u.ProvisionedThroughput
-	t.Indexes[i].Throughput = t.Indexes[i].Throughput.to(p.ReadCapacityUnits, p.WriteCapacityUnits, now)
-	return nil
+	t.Indexes[i].Throughput, err = t.Indexes[i].Throughput.to(p.ReadCapacityUnits, p.WriteCapacityUnits, now)
+	return err
 }

@@ -31,6 +31,7 @@ type write struct {
 	look   bool // the item as it was is needed for the answer
 	insert bool // PartiQL's INSERT: the test is that there is no such item
 	by     *identity
+	meters *meters // what it is held to; nil: nothing
 
 	// Of the last run:
 	old, new attribute.Item // nil where there is none
@@ -45,12 +46,17 @@ var (
 
 // needsOld reports whether the write must look at the item first.
 func (w *write) needsOld() bool {
-	return w.kind != putItem || w.look || !w.test.Always() || len(w.t.indexes) > 0 || w.t.streaming() || w.t.expires() || w.t.remembers()
+	return w.kind != putItem || w.look || !w.test.Always() || len(w.t.indexes) > 0 || w.t.streaming() || w.t.expires() || w.t.remembers() || w.t.metered()
 }
 
 // run makes the change, with its index entries and stream record, in tx.
 func (w *write) run(tx *store.Tx, now time.Time) error {
 	w.old, w.new, w.wrote = nil, nil, false
+	if w.meters != nil {
+		if err := w.meters.admit(w); err != nil {
+			return err
+		}
+	}
 	if w.needsOld() {
 		w.old, _ = items.Get(tx, w.key)
 	}
@@ -65,6 +71,11 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 	}
 	if w.kind == checkItem || w.old == nil && w.new == nil || w.old != nil && w.new != nil && w.old.Equal(w.new) {
 		return nil
+	}
+	if w.meters != nil {
+		if err := w.meters.admitEntries(w); err != nil {
+			return err
+		}
 	}
 	w.wrote = true
 	w.remember(tx, now)
@@ -142,12 +153,13 @@ func (s *Service) commit(ctx context.Context, writes []*write) error {
 	var room [2]string
 	locks := room[:0]
 	for _, w := range writes {
+		w.meters = &s.meters
 		if w.needsOld() {
 			locks = append(locks, w.lock())
 		}
 	}
 	now := s.world.Now()
-	return s.db.Update(ctx, func(tx *store.Tx) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		var checked *schema
 		for _, w := range writes {
 			if w.t == checked {
@@ -169,7 +181,19 @@ func (s *Service) commit(ctx context.Context, writes []*write) error {
 		}
 		return nil
 	}, locks...)
+	if we, ok := err.(*writeError); ok && refusedByItem(we.err) {
+		s.meters.charge(we.write, 1)
+	}
+	if err == nil {
+		for _, w := range writes {
+			s.meters.charge(w, 1)
+		}
+	}
+	return err
 }
+
+// refusedByItem reports whether a write failed for what the item was, which is paid for like a write.
+func refusedByItem(err error) bool { return err == errConditional || err == errDuplicate }
 
 // writeError is what a write met, for answers that name it.
 type writeError struct {
