@@ -307,3 +307,14 @@ func (r *Relay[V]) Waiting(tx *store.Tx, prefix string, limit int) (n int) {
 	}
 	return n
 }
+
+// Has reports whether a lane of the transaction's tenant has items that wait or are being delivered.
+func (r *Relay[V]) Has(tx *store.Tx, lane string) bool {
+	one := store.Range{Prefix: store.K(tx.Account(), tx.Region(), lane), Limit: 1}
+	for _, t := range []*store.Table[record[V]]{r.items, r.retries} {
+		for range t.Keys(tx, one) {
+			return true
+		}
+	}
+	return false
+}

@@ -128,7 +128,7 @@ func (t *txn) current(e *kept, stripe uint32) bool {
 
 const (
 	cacheShards = 16
-	cacheBytes  = 16 << 20 // estimated from the rows' sizes
+	cacheBytes  = 32 << 20 // estimated from the rows' sizes
 	shardBytes  = cacheBytes / cacheShards
 	// A value that would crowd out a quarter of its shard, such as the compiled rules of a bus with
 	// thousands, has its place among the few of its kind.

@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -24,6 +25,8 @@ type delivery struct {
 	target
 	Shared bool // the message is in messages; here is only what is needed to find it
 	Report bool // how it ends is logged
+	// Once is its once-only key, "" for the one of its item in the relay.
+	Once string
 	// turn is what a throttled delivery waits for; copies of the delivery share it. nil for queues and functions.
 	turn    *turn
 	message message
@@ -35,9 +38,12 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	b = appendBool(b, d.Raw)
 	b = appendText(b, d.DeadLetter)
 	waiting := d.turn != nil && *d.turn != turn{}
-	b = append(b, flagBit(d.Shared, 1)|flagBit(d.Report, 2)|flagBit(waiting, 4))
+	b = append(b, flagBit(d.Shared, 1)|flagBit(d.Report, 2)|flagBit(waiting, 4)|flagBit(d.Once != "", 8))
 	if waiting {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(d.turn.at)), uint64(d.turn.waits))
+	}
+	if d.Once != "" {
+		b = appendText(b, d.Once)
 	}
 	return d.message.AppendBinary(b)
 }
@@ -62,6 +68,9 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 	} else if !inside(d.Protocol) {
 		d.turn = &turn{}
 	}
+	if flags&8 != 0 {
+		d.Once = r.text()
+	}
 	d.message.read(r)
 	return r.err
 }
@@ -75,7 +84,7 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 	if ok, err := s.fetch(ctx, d); err != nil || !ok {
 		return err
 	}
-	if err := s.hand(ctx, d, item.ID); err != nil {
+	if err := s.hand(ctx, d, cmp.Or(d.Once, item.ID)); err != nil {
 		return err
 	}
 	s.report(ctx, d, result{status: 200, attempts: item.Attempts + 1, dwell: s.world.Now().Sub(item.FirstAt)})

@@ -11,12 +11,19 @@ import (
 
 // fanout is a topic's subscriptions, ready for publishing.
 type fanout struct {
-	targets    []target
-	all        []int        // those without a filter policy
-	attributes *pattern.Set // of targets' filter policies over attributes, nil when there are none
+	targets    []placed
+	byID       map[[16]byte]int // places of targets, when they are many
+	all        []int            // those without a filter policy
+	attributes *pattern.Set     // of targets' filter policies over attributes, nil when there are none
 	body       *pattern.Set
 	filtered   int
 	ends       map[int]int64 // for targets that get nothing published then or later: see replay
+}
+
+// placed is a target with its id in short.
+type placed struct {
+	target
+	binary [16]byte
 }
 
 // target is where a subscription's deliveries go.
@@ -63,7 +70,11 @@ var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[st
 			return nil, err
 		}
 		i := len(f.targets)
-		f.targets = append(f.targets, *t)
+		short, err := binaryID(sub.ID)
+		if err != nil {
+			return nil, fmt.Errorf("id of subscription %s: %w", sub.ID, err)
+		}
+		f.targets = append(f.targets, placed{*t, short})
 		if sub.Replay != nil && sub.Replay.Until != 0 {
 			if f.ends == nil {
 				f.ends = map[int]int64{}
@@ -87,6 +98,12 @@ var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[st
 			*set = pattern.NewSet()
 		}
 		(*set).Add(i, p)
+	}
+	if len(f.targets) > spreadOver {
+		f.byID = make(map[[16]byte]int, len(f.targets))
+		for i := range f.targets {
+			f.byID[f.targets[i].binary] = i
+		}
 	}
 	return f, nil
 })
@@ -159,14 +176,30 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 		return err
 	}
 	list := f.matching(p)
-	share := len(list) > 1 && len(list)*p.size > maxCopied
-	shared := map[string]bool{}
+	if s.crowded(tx, name, f, list, p) {
+		s.spreadOut(tx, name, f, list, p)
+		return nil
+	}
+	targets := make([]*target, 0, len(list))
 	for _, i := range list {
-		t := &f.targets[i]
-		if f.over(i, p.stamp) {
-			continue
+		if !f.over(i, p.stamp) {
+			targets = append(targets, &f.targets[i].target)
 		}
+	}
+	s.addAll(tx, facts, p, targets, "")
+	return nil
+}
+
+// addAll makes deliveries of a message to targets. A big message for several is stored once for all. once begins the
+// once-only keys of deliveries that may have been tried before.
+func (s *Service) addAll(tx *store.Tx, facts *topicFacts, p *publication, targets []*target, once string) {
+	share := len(targets) > 1 && len(targets)*p.size > maxCopied
+	shared := map[string]bool{}
+	for _, t := range targets {
 		d := facts.deliveryTo(t, p.message)
+		if once != "" {
+			d.Once = once + "/" + t.ID
+		}
 		d.message.Body = p.body(t.bodyKey())
 		if key := keyFor(t.Protocol); t.enveloped() && !share && p.bodies == nil && p.signed != key {
 			p.signed = key
@@ -184,5 +217,4 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 		}
 		s.add(tx, d)
 	}
-	return nil
 }

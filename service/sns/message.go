@@ -43,6 +43,15 @@ func (m *message) confirm() string {
 	return m.Host + "/?Action=ConfirmSubscription&TopicArn=" + m.Topic + "&Token=" + m.Token
 }
 
+// size is how many bytes count towards the limit.
+func (m *message) size() int {
+	n := len(m.Body) + len(m.Subject)
+	for _, a := range m.Attributes {
+		n += len(a.Name) + len(a.Type) + len(a.Value)
+	}
+	return n
+}
+
 // attribute is a message attribute; of a Binary one, Value is the bytes.
 type attribute = pattern.Attribute
 

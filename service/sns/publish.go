@@ -78,7 +78,6 @@ func (s *Service) newPublication(ctx context.Context, topic string, e entry) (*p
 	if e.deduplication != nil {
 		p.Deduplication = *e.deduplication
 	}
-	p.size = len(e.message) + len(e.subject)
 	for _, name := range slices.Sorted(maps.Keys(e.attributes)) {
 		v := e.attributes[name]
 		a, err := newAttribute(name, &v)
@@ -86,9 +85,8 @@ func (s *Service) newPublication(ctx context.Context, topic string, e entry) (*p
 			return nil, err
 		}
 		p.Attributes = append(p.Attributes, a)
-		p.size += len(a.Name) + len(a.Type) + len(a.Value)
 	}
-	if p.size > maxMessage {
+	if p.size = p.message.size(); p.size > maxMessage {
 		return nil, invalid("Message too long")
 	}
 	switch e.structure {

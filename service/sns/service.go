@@ -40,6 +40,7 @@ type Service struct {
 	signer    *signer
 	relay     *relay.Relay[delivery] // to queues and functions, in order
 	outside   *relay.Relay[delivery] // to everything else
+	spread    *relay.Relay[spread]   // to many at once
 
 	smsGateway, pushGateway string
 }
@@ -83,6 +84,13 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 		Dead:    s.dead,
 		Lanes:   outsideLanes,
 	})
+	s.spread = relay.New(relay.Options[spread]{
+		Name:    "sns/spread",
+		Deliver: s.carry,
+		Ordered: true, // a lane is a topic
+		Lanes:   spreadLanes,
+		Inside:  func(spread) bool { return true },
+	})
 	return s
 }
 
@@ -90,6 +98,7 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 func (s *Service) Start() {
 	s.relay.Start(s.db, s.world, s.log)
 	s.outside.Start(s.db, s.world, s.log)
+	s.spread.Start(s.db, s.world, s.log)
 	expiries.Run(s.db, s.expire)
 	archiveSweeps.Run(s.db, s.sweepArchive)
 	replays.Run(s.db, s.replaySome)

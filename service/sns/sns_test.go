@@ -124,7 +124,7 @@ func (b *bench) subscribe(topic, name string, attributes map[string]string) stri
 
 // drain delivers until nothing is left to do.
 func (b *bench) drain() {
-	for must(b.relay.Step(b.ctx, b.db)) || must(b.outside.Step(b.ctx, b.db)) {
+	for must(b.spread.Step(b.ctx, b.db)) || must(b.relay.Step(b.ctx, b.db)) || must(b.outside.Step(b.ctx, b.db)) {
 	}
 }
 

@@ -185,6 +185,7 @@ func (s *Service) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput) (*s
 			replays.Cancel(tx, key)
 		}
 		censuses.Delete(tx, store.K(t.Name))
+		progresses.Delete(tx, store.K(t.Name))
 		s.forget(tx, t.Name)
 		topics.Delete(tx, store.K(t.Name))
 		return nil
