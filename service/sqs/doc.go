@@ -52,7 +52,7 @@
 //
 // # Limits
 //
-// Those of AWS, in service.go: messages and batches of 1 MiB, 10 messages a batch, 120,000 messages in flight in a standard
-// queue and 20,000 in a FIFO one, 14 days of retention, 15 minutes of delay, 12 hours of invisibility, 20 seconds of waiting.
+// Those of AWS, in service.go: messages and batches of 1 MiB, 10 messages a batch, 120,000 messages in flight in a queue,
+// standard or FIFO, 14 days of retention, 15 minutes of delay, 12 hours of invisibility, 20 seconds of waiting.
 // How this differs from AWS is in docs/divergences.md.
 package sqs

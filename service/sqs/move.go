@@ -45,6 +45,10 @@ const (
 	moveBatch  = 50  // messages in one transaction
 	movesKept  = 10  // finished tasks of a queue that are remembered
 	movesShown = 10
+	// maxMoveTime is how long a task runs.
+	//
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html
+	maxMoveTime = 36 * time.Hour
 )
 
 func taskKey(source string, started int64) store.Key { return store.K(source, 1<<62-started) }
@@ -157,9 +161,6 @@ func (s *Service) StartMessageMoveTask(ctx context.Context, in *sqs.StartMessage
 
 // check applies the rules for what a task may move from and to.
 func (t *moveTask) check(tx *store.Tx, q *live) error {
-	if q.FIFO {
-		return sqs.UnsupportedOperation("Only standard queues are supported as a source of a message move task.")
-	}
 	isDead := false
 	for range sources.Keys(tx, store.Range{Prefix: store.K(q.Name), Limit: 1}) {
 		isDead = true
@@ -177,7 +178,7 @@ func (t *moveTask) check(tx *store.Tx, q *live) error {
 	if target.Name == q.Name {
 		return invalidParameter("Source queue arn and destination queue arn can't be the same.")
 	}
-	if target.FIFO {
+	if target.FIFO != q.FIFO {
 		return sqs.UnsupportedOperation("The destination of a message move task must be a queue of the same type as its source.")
 	}
 	return nil
@@ -190,6 +191,10 @@ func (s *Service) moveSome(ctx context.Context, id store.Key, started int64) err
 		return err
 	}
 	now := s.world.Now()
+	var ids [moveBatch]string
+	for i := range ids {
+		ids[i] = s.world.UUID()
+	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		t, ok := tasks.Get(tx, taskKey(name, started))
 		if !ok || t.Status != taskRunning {
@@ -207,7 +212,9 @@ func (s *Service) moveSome(ctx context.Context, id store.Key, started int64) err
 		}
 		if !ok {
 			t.Status, t.Reason = taskFailed, "AWS.SimpleQueueService.NonExistentQueue"
-		} else if n, reason := q.drain(tx, t.Target, batch, now.UnixNano()); reason != "" {
+		} else if now.UnixMilli()-t.Started > maxMoveTime.Milliseconds() {
+			t.Status, t.Reason = taskFailed, "The task ran for longer than 36 hours."
+		} else if n, reason := q.drain(tx, t.Target, ids[:batch], now.UnixNano()); reason != "" {
 			t.Moved += int64(n)
 			t.Status, t.Reason = taskFailed, reason
 		} else if t.Moved += int64(n); n < batch {
@@ -221,28 +228,93 @@ func (s *Service) moveSome(ctx context.Context, id store.Key, started int64) err
 	}, string(aws.MakeARN("sqs", aws.CallFrom(ctx).Region, aws.CallFrom(ctx).Account, name)))
 }
 
-// drain moves up to n visible messages out of a standard queue, to the target or where they came from.
-func (q *live) drain(tx *store.Tx, target aws.ARN, n int, now int64) (moved int, reason string) {
+// drain moves up to as many visible messages as there are ids, to the target or where they came from, the oldest first. They
+// are new messages there: with an id, a time of sending and a count of receipts of their own.
+func (q *live) drain(tx *store.Tx, target aws.ARN, ids []string, now int64) (moved int, reason string) {
+	if q.FIFO {
+		return q.drainFIFO(tx, target, ids, now)
+	}
 	r := receiver{queue: q, tx: tx, now: now}
-	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, now+1), Limit: n}
+	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, now+1), Limit: len(ids)}
 	rows := r.rows(at)
-	rows = append(rows, r.asideRows(n-len(rows))...)
+	rows = append(rows, r.asideRows(len(ids)-len(rows))...)
 	for _, w := range rows {
 		m, _ := messages.Get(tx, slotKey(q.Space, w.at))
-		to := target
-		if to == "" {
-			to = aws.ARN(m.Origin)
+		if !q.moveOne(tx, target, ids[moved], &m, slot{uint64(now) + uint64(moved), w.at.Tie}, now) {
+			return moved, moveFailed
 		}
-		into, err := queueAt(tx, to, "DestinationArn")
-		if err != nil || into.FIFO {
-			return moved, "CouldNotDetermineMessageSource"
-		}
-		m.Origin = ""
-		into.admit(tx, slot{uint64(now) + uint64(moved), w.at.Tie}, &m, w.state, now)
 		q.remove(tx, w.at, w.state)
 		moved++
 	}
 	return moved, ""
+}
+
+// moveFailed is AWS's reason when a message cannot go where it came from.
+const moveFailed = "CouldNotDetermineMessageSource"
+
+// moveOne puts a message, with a new id, at a slot of the target or the queue it came from; the caller removes it from q.
+func (q *live) moveOne(tx *store.Tx, target aws.ARN, id string, m *message, at slot, now int64) bool {
+	if target == "" {
+		target = aws.ARN(m.Origin)
+	}
+	into, err := queueAt(tx, target, "DestinationArn")
+	if err != nil || into.FIFO != q.FIFO {
+		return false
+	}
+	m.ID, m.Origin, m.Sent = id, "", now/int64(time.Millisecond)
+	into.admit(tx, at, m, state{}, now)
+	return true
+}
+
+// drainFIFO moves messages of the groups whose turn it is, each group's in their order.
+func (q *live) drainFIFO(tx *store.Tx, target aws.ARN, ids []string, now int64) (moved int, reason string) {
+	r := receiver{queue: q, tx: tx, now: now}
+	horizon := max(now, q.front(tx).Cursor)
+	at := store.Range{Prefix: store.K(q.Space), To: store.K(q.Space, horizon+1), Limit: maxBatch}
+	for {
+		names := r.groupsAt(at)
+		for _, n := range names {
+			if moved == len(ids) {
+				return moved, ""
+			}
+			more, reason := q.drainGroup(tx, target, n.name, ids[moved:], now, horizon)
+			if moved += more; reason != "" {
+				return moved, reason
+			}
+			at.After = n.key
+		}
+		if len(names) < at.Limit {
+			return moved, ""
+		}
+	}
+}
+
+func (q *live) drainGroup(tx *store.Tx, target aws.ARN, name string, ids []string, now, horizon int64) (moved int, reason string) {
+	g, _ := groups.Get(tx, store.K(q.Space, name))
+	g.Flights = nil // visible again, else it were not the group's turn
+	var places []slot
+	all := store.Range{Prefix: store.K(q.Space, name), From: memberKey(q.Space, name, g.Head), Limit: len(ids)}
+	for key, m := range members.Scan(tx, all) {
+		at := slot{At: m.At}
+		if err := key.Parse(nil, nil, &at.Tie); err != nil {
+			panic("sqs: a row of sqs/member has a key of another form")
+		}
+		if q.ready(m.At) > horizon {
+			break
+		}
+		places = append(places, at)
+	}
+	for _, at := range places {
+		m, _ := messages.Get(tx, slotKey(q.Space, at))
+		if !q.moveOne(tx, target, ids[moved], &m, slot{}, now) {
+			reason = moveFailed
+			break
+		}
+		q.removeFIFO(tx, name, at)
+		moved++
+	}
+	q.settle(tx, name, &g, now, horizon)
+	return moved, reason
 }
 
 // CancelMessageMoveTask stops a task; what it has moved stays moved.

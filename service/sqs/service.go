@@ -24,7 +24,7 @@ const (
 	maxWaitSeconds      = 20
 	maxVisibility       = 43200 // seconds
 	maxInFlight         = 120_000
-	maxInFlightFIFO     = 20_000
+	maxInFlightFIFO     = 120_000
 	maxListed           = 1000
 	maxTags             = 50
 	maxReceives         = 1000 // maxReceiveCount of a redrive policy
