@@ -1,134 +1,158 @@
 package egress
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
+	"errors"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
 )
 
-// relayServer is a mail server that takes what it is given, over TLS once asked, from whoever knows the password.
-type relayServer struct {
-	t        *testing.T
-	listener net.Listener
-	tls      *tls.Config
-	log      chan string // commands and lines of data, one string for each connection
+// postOffice is what a mail server does with mail: it takes it over TLS from whoever knows the password, but not for everybody.
+type postOffice struct {
+	mu    sync.Mutex
+	mails []string // sender, recipient, text
+	busy  bool
 }
 
-func newRelayServer(t *testing.T) (*relayServer, *x509.CertPool) {
+func (o *postOffice) taken() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mails
+}
+
+// close makes the office take nothing more for now.
+func (o *postOffice) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.busy = true
+}
+
+// session is one client's.
+type session struct {
+	office *postOffice
+	known  bool
+	mail   string
+}
+
+func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if user != "me" || password != "secret" {
+			return smtp.ErrAuthFailed
+		}
+		s.known = true
+		return nil
+	}), nil
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if !s.known {
+		return smtp.ErrAuthRequired
+	}
+	s.mail = from + "\n"
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.office.mu.Lock()
+	defer s.office.mu.Unlock()
+	switch {
+	case strings.HasPrefix(to, "unknown@"):
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "nobody here"}
+	case s.office.busy:
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "come back later"}
+	}
+	s.mail += to + "\n"
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	s.office.mu.Lock()
+	defer s.office.mu.Unlock()
+	s.office.mails = append(s.office.mails, s.mail+string(text))
+	return err
+}
+
+func (s *session) Reset()        { s.mail = "" }
+func (s *session) Logout() error { return nil }
+
+// newPostOffice opens a server, with TLS from the first byte or once asked, and returns its address and who vouches for it.
+func newPostOffice(t *testing.T, implicit bool) (office *postOffice, address string, roots *x509.CertPool) {
 	web := httptest.NewTLSServer(nil) // for its certificate
 	t.Cleanup(web.Close)
+	office = &postOffice{}
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{office: office}, nil }))
+	server.Domain = "mail.test"
+	server.TLSConfig = &tls.Config{Certificates: web.TLS.Certificates}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	s := &relayServer{t: t, listener: l, tls: &tls.Config{Certificates: web.TLS.Certificates}, log: make(chan string, 10)}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.serve(c)
-		}
-	}()
-	pool := x509.NewCertPool()
-	pool.AddCert(web.Certificate())
-	return s, pool
-}
-
-func (s *relayServer) serve(c net.Conn) {
-	defer func() { c.Close() }()
-	r := bufio.NewReader(c)
-	say := func(line string) { c.Write([]byte(line + "\r\n")) }
-	say("220 mail.test")
-	var log strings.Builder
-	secure := false
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			break
-		}
-		log.WriteString(line)
-		switch verb := strings.ToUpper(strings.Fields(line + " x")[0]); verb {
-		case "EHLO":
-			if secure {
-				say("250-mail.test")
-				say("250 AUTH PLAIN")
-			} else {
-				say("250-mail.test")
-				say("250 STARTTLS")
-			}
-		case "STARTTLS":
-			say("220 go on")
-			c = tls.Server(c, s.tls)
-			r, secure = bufio.NewReader(c), true
-		case "DATA":
-			say("354 go on")
-			for line != ".\r\n" {
-				if line, err = r.ReadString('\n'); err != nil {
-					return
-				}
-				log.WriteString(line)
-			}
-			say("250 taken")
-		case "RCPT":
-			if strings.Contains(line, "unknown") {
-				say("550 nobody here")
-			} else {
-				say("250 ok")
-			}
-		case "AUTH":
-			if strings.Contains(line, base64.StdEncoding.EncodeToString([]byte("\x00me\x00secret"))) {
-				say("235 ok")
-			} else {
-				say("535 no")
-			}
-		case "QUIT":
-			say("221 bye")
-			s.log <- log.String()
-			return
-		default:
-			say("250 ok")
-		}
+	address = l.Addr().String()
+	if implicit {
+		l = tls.NewListener(l, server.TLSConfig)
 	}
-	s.log <- log.String()
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-done; err != nil && !errors.Is(err, smtp.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	roots = x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	return office, address, roots
 }
 
+// TestSend hands mail to a real server, which understands what it was given, and tells a refusal from a bad moment.
 func TestSend(t *testing.T) {
-	server, pool := newRelayServer(t)
-	relay := "smtp://me@" + server.listener.Addr().String()
-	c := client(t, Options{Relay: relay, Password: "secret", From: "us@example.com", Roots: pool})
-	if !c.Mails() {
-		t.Fatal("no relay")
-	}
-	if err := c.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com", Subject: "hi", Body: "one\r\n.\r\ntwo\r\n"}); err != nil {
-		t.Fatal(err)
-	}
-	log := <-server.log
-	for _, want := range []string{"STARTTLS\r\n", "AUTH PLAIN", "MAIL FROM:<us@example.com>", "RCPT TO:<you@example.com>\r\n", "Subject: hi\r\n", "\r\none\r\n..\r\ntwo\r\n.\r\n"} {
-		if !strings.Contains(log, want) {
-			t.Errorf("no %q in\n%s", want, log)
+	for _, scheme := range []string{"smtp", "smtps"} {
+		office, address, roots := newPostOffice(t, scheme == "smtps")
+		relay := scheme + "://me@" + address
+		c := client(t, Options{Relay: relay, Password: "secret", From: "us@example.com", Roots: roots})
+		if !c.Mails() {
+			t.Fatal("no relay")
+		}
+		if err := c.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com", Subject: "hi", Body: "one\r\n.\r\ntwo\r\n"}); err != nil {
+			t.Fatal(err)
+		}
+		mail := strings.Join(office.taken(), "and")
+		if !strings.HasPrefix(mail, "us@example.com\nyou@example.com\n") || !strings.Contains(mail, "Subject: hi\r\n") || !strings.HasSuffix(mail, "\r\n\r\none\r\n.\r\ntwo\r\n") {
+			t.Errorf("%s: %q", scheme, mail)
+		}
+		if err := c.Send(t.Context(), &Mail{ID: "m1", To: "unknown@example.com"}); !Refused(err) {
+			t.Errorf("%s: an unknown recipient: %v", scheme, err)
+		}
+		office.close()
+		if err := c.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com"}); err == nil || Refused(err) {
+			t.Errorf("%s: a server that is busy: %v", scheme, err)
+		}
+		wrong := client(t, Options{Relay: relay, Password: "wrong", Roots: roots})
+		if err := wrong.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com"}); !Refused(err) || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("%s: a wrong password: %v", scheme, err)
+		}
+		stranger := client(t, Options{Relay: relay, Password: "secret"})
+		if err := stranger.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com"}); err == nil || Refused(err) {
+			t.Errorf("%s: a certificate nobody vouches for: %v", scheme, err)
+		}
+		if n := len(office.taken()); n != 1 {
+			t.Errorf("%s: %d mails", scheme, n)
 		}
 	}
-	if err := c.Send(t.Context(), &Mail{ID: "m1", To: "unknown@example.com"}); !Refused(err) {
-		t.Errorf("an unknown recipient: %v", err)
-	}
-	<-server.log
-	wrong := client(t, Options{Relay: relay, Password: "wrong", Roots: pool})
-	if err := wrong.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com"}); !Refused(err) || strings.Contains(err.Error(), "wrong") {
-		t.Errorf("a wrong password: %v", err)
-	}
-	<-server.log
-	stranger := client(t, Options{Relay: relay, Password: "secret"})
-	if err := stranger.Send(t.Context(), &Mail{ID: "m1", To: "you@example.com"}); err == nil || Refused(err) {
-		t.Errorf("a certificate nobody vouches for: %v", err)
-	}
+}
+
+func TestRelayURL(t *testing.T) {
 	for _, bad := range []string{"example.com", "http://example.com", "smtp://", "smtp://h/path"} {
 		if _, err := New(Options{Relay: bad}); err == nil {
 			t.Errorf("%s is taken for a relay", bad)

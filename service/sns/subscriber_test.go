@@ -1,7 +1,6 @@
 package sns_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -29,6 +28,8 @@ import (
 	"fogbank/aws"
 	"fogbank/compute"
 	"fogbank/world"
+
+	"github.com/emersion/go-smtp"
 )
 
 // cloud is a whole cloud behind a real listener, and SNS as its root calls it.
@@ -269,48 +270,28 @@ func TestGuarded(t *testing.T) {
 	}
 }
 
-// mailServer takes mail over SMTP and hands it on.
-func mailServer(t *testing.T) (address string, mails chan string) {
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	t.Cleanup(func() { l.Close() })
-	mails = make(chan string, 10)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go receive(conn, mails)
-		}
-	}()
-	return l.Addr().String(), mails
+// mailbox is a mail server's session, which hands on what it takes.
+type mailbox chan<- string
+
+func (mailbox) Mail(string, *smtp.MailOptions) error { return nil }
+func (mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (mailbox) Reset()                               {}
+func (mailbox) Logout() error                        { return nil }
+
+func (m mailbox) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	m <- string(text)
+	return err
 }
 
-func receive(conn net.Conn, mails chan string) {
-	defer conn.Close()
-	r := bufio.NewReader(conn)
-	io.WriteString(conn, "220 mail.test\r\n")
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return
-		}
-		switch {
-		case strings.HasPrefix(line, "QUIT"):
-			io.WriteString(conn, "221 bye\r\n")
-			return
-		case strings.HasPrefix(line, "DATA"):
-			io.WriteString(conn, "354 go on\r\n")
-			var text strings.Builder
-			for line, err = r.ReadString('\n'); err == nil && line != ".\r\n"; line, err = r.ReadString('\n') {
-				text.WriteString(strings.TrimPrefix(line, "."))
-			}
-			mails <- text.String()
-			io.WriteString(conn, "250 taken\r\n")
-		default:
-			io.WriteString(conn, "250 ok\r\n")
-		}
-	}
+// mailServer takes mail over SMTP and hands it on.
+func mailServer(t *testing.T) (address string, mails chan string) {
+	mails = make(chan string, 10)
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return mailbox(mails), nil }))
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return l.Addr().String(), mails
 }
 
 // TestMailRelay: a subscriber confirms by the link in the mail, and gets its messages from the relay.
