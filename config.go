@@ -46,6 +46,8 @@ type Config struct {
 
 	Throughput string `name:"dynamodb-throughput" help:"whether DynamoDB tables of billing mode PROVISIONED are held to their throughput: enforced (the default) or unlimited"`
 
+	Audit string `help:"on: calls that manage resources become events of the default event bus, as CloudTrail's do (default off)"`
+
 	EgressAllow      string `help:"addresses and prefixes, separated by commas, that deliveries may go to although they are no public ones; \"loopback\" for this machine, which is the default of a loopback listener"`
 	EgressRoots      string `help:"file of PEM certificates of authorities to trust in https endpoints and the mail relay, instead of the machine's"`
 	SMTPRelay        string `name:"smtp-relay" help:"relay for mail, smtp://user@host:587 or smtps://user@host:465; empty: mail goes to the outbox"`
@@ -133,6 +135,10 @@ func (c *Config) complete() error {
 	def(&c.Throughput, throughputEnforced)
 	if c.Throughput != throughputEnforced && c.Throughput != throughputUnlimited {
 		return fmt.Errorf("dynamodb-throughput %q is neither %s nor %s", c.Throughput, throughputEnforced, throughputUnlimited)
+	}
+	def(&c.Audit, "off")
+	if c.Audit != "on" && c.Audit != "off" {
+		return fmt.Errorf("audit %q is neither on nor off", c.Audit)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls-cert and tls-key go together")

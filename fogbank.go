@@ -156,7 +156,7 @@ func (c *Cloud) Operation(service, name string) *wire.Operation {
 
 // Do runs an operation in process on behalf of the principal of the call in ctx, policy included.
 func (c *Cloud) Do(ctx context.Context, op *wire.Operation, in any) (any, error) {
-	return c.gate.InProcess()(ctx, op, in)
+	return c.gate.Embedded()(ctx, op, in)
 }
 
 // As returns an invoker for calls in process by a service principal.

@@ -45,6 +45,7 @@ type services struct {
 	iam    *iam.Service
 	lambda *lambda.Service
 	topics *sns.Service
+	buses  *events.Service
 	runner compute.Runner
 	pool   *compute.Pool
 	code   lambda.Code
@@ -64,7 +65,7 @@ func APIs() []*wire.API {
 func (c *Cloud) build() error {
 	s := &c.services
 	s.iam = iam.New(c.db, c.world, iam.Options{Account: c.config.Account})
-	c.gate = gate.New(gate.Options{World: c.world, Log: c.log, Directory: s.iam, Account: c.config.Account, Region: c.config.Region, Endpoint: c.config.Endpoint()})
+	c.buildGate()
 	if err := c.buildCompute(); err != nil {
 		return err
 	}
@@ -102,6 +103,7 @@ func (c *Cloud) build() error {
 		Network:   network,
 		AsRole:    c.gate.InProcess(), Permit: c.gate.Permit,
 	})
+	s.buses = buses
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Log: c.log})
 	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
@@ -128,6 +130,15 @@ func (c *Cloud) build() error {
 	s.onStart(queues.Start, topics.Start, buses.Start, schedules.Start, groups.Start, tables.Start, tubes.Start)
 	s.starts = append(s.starts, s.lambda.Start)
 	return nil
+}
+
+// buildGate makes the gate, with nothing behind it.
+func (c *Cloud) buildGate() {
+	o := gate.Options{World: c.world, Log: c.log, Directory: c.services.iam, Account: c.config.Account, Region: c.config.Region, Endpoint: c.config.Endpoint()}
+	if c.config.Audit == "on" {
+		o.Audit = c.audit
+	}
+	c.gate = gate.New(o)
 }
 
 func (c *Cloud) mount(api *wire.API, impl gate.Service) {

@@ -54,6 +54,9 @@ type Options struct {
 	// Endpoint is where clients find us, for calls in process: "http://localhost:4566" by default.
 	Endpoint string
 	Records  int // kept for Explain; 1,000 by default
+	// Audit, when set, is told of every call of a client that proved who it is, before the answer is sent: ctx has
+	// the call; failure is nil for a success. Calls services make are not told of.
+	Audit func(ctx context.Context, op *wire.Operation, in, out any, failure *aws.Error)
 }
 
 // Gate routes calls to services. Mount everything before serving.
@@ -174,7 +177,25 @@ func (x *exchange) perform() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.gate.run(ctx, x.route, in, &x.record)
+	return x.gate.serve(ctx, x.route, in, &x.record)
+}
+
+// serve runs an operation for a client, and tells the audit.
+func (g *Gate) serve(ctx context.Context, rt *route, in any, rec *Record) (any, error) {
+	out, err := g.run(ctx, rt, in, rec)
+	if g.options.Audit == nil {
+		return out, err
+	}
+	call := *aws.CallFrom(ctx)
+	if rec.Account != "" { // where the operation ran
+		call.Account, call.Region = rec.Account, rec.Region
+	}
+	var failure *aws.Error
+	if err != nil {
+		out, failure = nil, g.asError(err, rt.op, rt.op.API.Protocols[0])
+	}
+	g.options.Audit(aws.WithCall(ctx, &call), rt.op, in, out, failure)
+	return out, err
 }
 
 // run authorises and runs an operation; ctx has the call.

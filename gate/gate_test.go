@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -350,6 +351,37 @@ func TestAs(t *testing.T) {
 	}
 	if rec := g.Records()[0]; !rec.InProcess || rec.Principal != "arn:aws:iam::000000000000:user/nobody" || rec.Account != abroad {
 		t.Errorf("%+v", rec)
+	}
+}
+
+// TestAudit: the calls of clients that proved who they are are told, with what became of them; others are not.
+func TestAudit(t *testing.T) {
+	g, _ := open(t)
+	var told []string
+	g.options.Audit = func(ctx context.Context, op *wire.Operation, in, out any, failure *aws.Error) {
+		line := string(aws.CallFrom(ctx).Principal.ARN) + " " + aws.CallFrom(ctx).Account + " " + op.Name
+		if failure != nil {
+			line += " " + failure.Code
+		}
+		if in.(*sqs.SendMessageInput).MessageBody == "" || (out == nil) != (failure != nil) {
+			line += " without input, or output"
+		}
+		told = append(told, line)
+	}
+	send("ROOT", "test", home+"/q").do(t, g)
+	send("NOBODY", "nob0dy", home+"/q").do(t, g)
+	send("ROOT", "wrong", home+"/q").do(t, g)
+	ctx := aws.WithCall(t.Context(), &aws.Call{Account: home, Region: "us-east-1", Principal: user("sender")})
+	in := &sqs.SendMessageInput{QueueUrl: "http://localhost:4566/" + home + "/q", MessageBody: "missing"}
+	for _, run := range []wire.Invoker{g.Embedded(), g.InProcess(), g.As("sns.amazonaws.com")} {
+		if _, err := (sqs.Client{Invoke: run}).SendMessage(ctx, in); err == nil {
+			t.Error("no error")
+		}
+	}
+	want := []string{"arn:aws:iam::000000000000:root 000000000000 SendMessage", "arn:aws:iam::000000000000:user/nobody 000000000000 SendMessage AccessDeniedException",
+		"arn:aws:iam::000000000000:user/sender 000000000000 SendMessage QueueDoesNotExist"}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q", told)
 	}
 }
 

@@ -19,7 +19,7 @@ func (g *Gate) As(service string) wire.Invoker {
 			call = *c
 		}
 		call.Principal, call.UserAgent = principal, service
-		return g.invoke(ctx, &call, op, in)
+		return g.invoke(ctx, &call, op, in, g.run)
 	}
 }
 
@@ -28,12 +28,23 @@ func (g *Gate) As(service string) wire.Invoker {
 func (g *Gate) InProcess() wire.Invoker {
 	return func(ctx context.Context, op *wire.Operation, in any) (any, error) {
 		call := *aws.CallFrom(ctx)
-		return g.invoke(ctx, &call, op, in)
+		return g.invoke(ctx, &call, op, in, g.run)
 	}
 }
 
+// Embedded is InProcess for clients in this process, whose calls are audited as those from outside are.
+func (g *Gate) Embedded() wire.Invoker {
+	return func(ctx context.Context, op *wire.Operation, in any) (any, error) {
+		call := *aws.CallFrom(ctx)
+		return g.invoke(ctx, &call, op, in, g.serve)
+	}
+}
+
+// runner is run or serve.
+type runner func(ctx context.Context, rt *route, in any, rec *Record) (any, error)
+
 // invoke takes a call in process through authorisation, the operation and its record.
-func (g *Gate) invoke(ctx context.Context, call *aws.Call, op *wire.Operation, in any) (out any, err error) {
+func (g *Gate) invoke(ctx context.Context, call *aws.Call, op *wire.Operation, in any, run runner) (out any, err error) {
 	rt := g.routes[op]
 	if rt == nil {
 		return nil, aws.Errorf("NotImplemented", 501, "The service %s is not implemented.", op.API.Name)
@@ -57,7 +68,7 @@ func (g *Gate) invoke(ctx context.Context, call *aws.Call, op *wire.Operation, i
 		}
 		g.keep(&rec, rt, cause)
 	}()
-	return g.run(aws.WithCall(ctx, call), rt, in, &rec)
+	return run(aws.WithCall(ctx, call), rt, in, &rec)
 }
 
 // complete fills in what a call in process has no client to take from.

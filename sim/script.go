@@ -15,6 +15,7 @@
 //	account 111111111111, region eu-west-1                where
 //	advance 30s                                           lets time pass
 //	restart                                               closes the cloud and opens it on the same state
+//	audit on                                              the same, and from then on calls are audited: off, on
 //
 // Identifiers that chance made are shown by their kind and order of appearance, so that
 // scripts do not depend on who drew first.
@@ -98,6 +99,7 @@ type script struct {
 	cloud      *fogbank.Cloud
 	as         string
 	account    string
+	audit      string
 	region     string
 	last       any
 	vars       map[string]string
@@ -132,7 +134,7 @@ func Run(t *testing.T, text string) string {
 }
 
 func (s *script) open() {
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Log: slog.New(slog.DiscardHandler)})
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Audit: s.audit, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -165,7 +167,10 @@ func (s *script) step(line string) string {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case "restart":
+	case "restart", "audit":
+		if f[0] == "audit" {
+			s.audit = f[1]
+		}
 		s.close()
 		s.world = world.Seeded(s.world.Uint64())
 		s.open()

@@ -176,9 +176,7 @@ func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
 	if err := record(tx, name, ev, tx.World().Now()); err != nil {
 		return err
 	}
-	var names []string
-	r.set.Match(ev.flat, func(i int) { names = append(names, r.names[i]) })
-	return s.carry(tx, name, names, ev)
+	return s.carry(tx, name, matching(r, ev.JSON, ev.flat), ev)
 }
 
 // carry adds to the relay a delivery to every target of some rules of a bus.

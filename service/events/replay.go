@@ -186,12 +186,7 @@ func (s *Service) replayEvent(tx *store.Tx, r *replay, e *keptEvent) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	list.set.Match(flat, func(i int) {
-		if r.Rules == nil || slices.Contains(r.Rules, list.names[i]) {
-			names = append(names, list.names[i])
-		}
-	})
+	names := slices.DeleteFunc(matching(list, b, flat), func(name string) bool { return r.Rules != nil && !slices.Contains(r.Rules, name) })
 	return s.carry(tx, r.Bus, names, &event{ID: e.ID, JSON: b, Ingested: r.Last.Format(time.RFC3339), Replay: r.Name})
 }
 

@@ -23,6 +23,7 @@ type rule struct {
 	Pattern     string
 	Schedule    string `json:",omitempty"`
 	Disabled    bool
+	All         bool `json:",omitempty"` // calls that were recorded and changed nothing match, too
 	Description string
 	Role        string
 	Tags        map[string]string
@@ -36,10 +37,11 @@ var rules = store.NewTable[rule]("events/rule", store.Regional)
 type router struct {
 	set   *pattern.Set
 	names []string
+	all   map[string]bool // those that take read-only calls
 }
 
 var routers = store.DeriveAll(rules, func(_ store.Key, rows iter.Seq2[store.Key, rule]) (*router, error) {
-	r := &router{set: pattern.NewSet()}
+	r := &router{set: pattern.NewSet(), all: map[string]bool{}}
 	for _, row := range rows {
 		if row.Disabled || row.Pattern == "" {
 			continue
@@ -50,6 +52,9 @@ var routers = store.DeriveAll(rules, func(_ store.Key, rows iter.Seq2[store.Key,
 		}
 		r.set.Add(len(r.names), p)
 		r.names = append(r.names, row.Name)
+		if row.All {
+			r.all[row.Name] = true
+		}
 	}
 	return r, nil
 })
@@ -88,7 +93,8 @@ func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events
 		return nil, err
 	}
 	now := s.world.Now()
-	r := rule{Name: in.Name, Pattern: in.GetEventPattern(), Schedule: in.GetScheduleExpression(), Disabled: in.GetState() == "DISABLED", Description: in.GetDescription(),
+	r := rule{Name: in.Name, Pattern: in.GetEventPattern(), Schedule: in.GetScheduleExpression(), Disabled: in.GetState() == events.RuleStateDisabled,
+		All: in.GetState() == events.RuleStateEnabledWithAllCloudtrailManagementEvents, Description: in.GetDescription(),
 		Role: in.GetRoleArn(), Tags: map[string]string{}, Created: now}
 	for _, t := range in.Tags {
 		r.Tags[t.Key] = t.Value
@@ -159,7 +165,7 @@ func (s *Service) switchRule(ctx context.Context, bus, name string, disabled boo
 		if err != nil {
 			return err
 		}
-		r.Disabled = disabled
+		r.Disabled, r.All = disabled, false
 		rules.Put(tx, store.K(b.Name, name), r)
 		if b.Name != defaultBus {
 			return nil
@@ -177,6 +183,9 @@ func (r *rule) entry(tx *store.Tx, bus string) events.Rule {
 	}
 	if r.Schedule != "" {
 		e.ScheduleExpression = new(r.Schedule)
+	}
+	if r.All {
+		e.State = new(events.RuleStateEnabledWithAllCloudtrailManagementEvents)
 	}
 	if r.Disabled {
 		e.State = new("DISABLED")

@@ -108,8 +108,6 @@ func checkRule(in *events.PutRuleInput, bus string) error {
 	switch {
 	case pattern == "" && schedule == "":
 		return invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-	case in.GetState() == events.RuleStateEnabledWithAllCloudtrailManagementEvents:
-		return notYet("the rule state " + in.GetState())
 	}
 	if schedule != "" {
 		if err := checkSchedule(schedule, bus); err != nil {
