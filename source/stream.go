@@ -105,6 +105,7 @@ func (s *Stream) Follow(ctx context.Context) {
 		for i := range shards {
 			listed[shards[i].GetShardId()] = true
 		}
+		s.forget(ctx, tails, listed)
 		for i := range shards {
 			id, parent := shards[i].GetShardId(), shards[i].GetParentShardId()
 			if tails[id] == nil && (!listed[parent] || ended[parent]) {
@@ -118,6 +119,21 @@ func (s *Stream) Follow(ctx context.Context) {
 			ended[id] = true
 		case <-ctx.Done():
 		}
+	}
+}
+
+// forget ends the tails of shards that are gone, with their positions.
+func (s *Stream) forget(ctx context.Context, tails map[string]*relay.Tail[Record], listed map[string]bool) {
+	for id, t := range tails {
+		if listed[id] {
+			continue
+		}
+		t.Stop()
+		err := s.DB.Update(ctx, func(tx *store.Tx) error { t.Forget(tx); return nil })
+		if err != nil {
+			return // the position is of no harm
+		}
+		delete(tails, id)
 	}
 }
 
@@ -157,7 +173,7 @@ type shardReader struct {
 func (s *Stream) tail(shard string, initial bool, ends chan<- string) *relay.Tail[Record] {
 	h := &shardReader{Stream: s, shard: shard, initial: initial, ends: ends}
 	return relay.NewTail(s.Account, s.Region, relay.TailOptions[Record]{
-		Name: s.Name + "/" + shard, Topic: string(s.ARN), Limit: s.Batch * s.Parallel,
+		Name: s.Name + "/" + shard, Topic: string(s.ARN) + "/" + shard, Limit: s.Batch * s.Parallel,
 		Linger: s.Window,
 		Read:   h.read, Deliver: h.deliver, Failed: h.failed,
 	})
@@ -262,7 +278,10 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 	if after, ok := strings.CutPrefix(cursor, cursorAfter); ok {
 		in.ShardIteratorType, in.SequenceNumber = "AFTER_SEQUENCE_NUMBER", &after
 	}
-	latest := cursor == "" && h.initial && h.Start == "LATEST"
+	latest := cursor == "" && h.Start == "LATEST"
+	if latest && !h.initial {
+		return "", cursorSince, nil // what the shard's parent did not hold, but nothing from before the consumer
+	}
 	if latest {
 		in.ShardIteratorType = "LATEST"
 	}

@@ -72,6 +72,7 @@ func (m *model) open() {
 		m.t.Fatal(err)
 	}
 	m.db, m.s = db, New(db, m.world)
+	m.s.splitAfter = 16 // in virtual time any number of writes is too many a second
 	m.s.Start()
 }
 
@@ -290,39 +291,68 @@ func (m *model) sameSorted(what string, got, want []attribute.Item, by string) {
 	m.same(what, got, want)
 }
 
-// replay applies the stream from its beginning and compares the outcome with the reference.
-func (m *model) replay() {
-	api := m.s.Streams()
+// replay applies the stream from its beginning, children after their parents, and compares the outcome with the
+// reference. It returns how many shards there are.
+func (m *model) replay() int {
 	arn := m.ok("ListStreams", `{"TableName":"model"}`, "Streams", "StreamArn").(string)
-	shard := m.ok("DescribeStream", `{"StreamArn":"`+arn+`"}`, "StreamDescription", "Shards", "ShardId").(string)
-	it, err := api.GetShardIterator(m.ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard, ShardIteratorType: dynamodbstreams.ShardIteratorTypeTrimHorizon})
+	about, err := m.s.Streams().DescribeStream(m.ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: arn})
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	state, next := reference{}, *it.ShardIterator
-	for {
-		out, err := api.GetRecords(m.ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: next, Limit: new(int32(m.r.IntN(50) + 1))})
+	state, ends := reference{}, map[string]string{}
+	shards := about.StreamDescription.Shards
+	for i := range shards {
+		sh := &shards[i]
+		r := sh.SequenceNumberRange
+		if parent := sh.GetParentShardId(); parent != "" && (ends[parent] == "" || ends[parent] >= *r.StartingSequenceNumber) {
+			m.t.Fatalf("shard %s begins at %s, its parent %s ended at %q", *sh.ShardId, *r.StartingSequenceNumber, parent, ends[parent])
+		}
+		m.replayShard(arn, sh, state)
+		if r.EndingSequenceNumber != nil {
+			ends[*sh.ShardId] = *r.EndingSequenceNumber
+		}
+	}
+	if !maps.EqualFunc(state, m.ref, attribute.Item.Equal) {
+		m.t.Fatalf("the stream gives %v, the table holds %v", state, m.ref)
+	}
+	return len(shards)
+}
+
+// replayShard applies the records of a shard: to its end when it is closed, else to its last.
+func (m *model) replayShard(arn string, sh *dynamodbstreams.Shard, state reference) {
+	api := m.s.Streams()
+	it, err := api.GetShardIterator(m.ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: *sh.ShardId, ShardIteratorType: dynamodbstreams.ShardIteratorTypeTrimHorizon})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	closed := sh.SequenceNumberRange.EndingSequenceNumber != nil
+	last := ""
+	for next := it.ShardIterator; next != nil; {
+		out, err := api.GetRecords(m.ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: *next, Limit: new(int32(m.r.IntN(50) + 1))})
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		if len(out.Records) == 0 {
-			break
-		}
-		next = *out.NextShardIterator
 		for _, r := range out.Records {
 			d := r.Dynamodb
 			id := identityOf(d.Keys)
 			if old := state[id]; !old.Equal(d.OldImage) || old.Equal(d.NewImage) && (old == nil) == (d.NewImage == nil) {
 				m.t.Fatalf("record %s says %v became %v, but it was %v", *d.SequenceNumber, d.OldImage, d.NewImage, old)
 			}
+			if *d.SequenceNumber <= last {
+				m.t.Fatalf("%s comes after %s", *d.SequenceNumber, last)
+			}
+			last = *d.SequenceNumber
 			delete(state, id)
 			if d.NewImage != nil {
 				state[id] = d.NewImage
 			}
 		}
+		if next = out.NextShardIterator; len(out.Records) == 0 && !closed {
+			break
+		}
 	}
-	if !maps.EqualFunc(state, m.ref, attribute.Item.Equal) {
-		m.t.Fatalf("the stream gives %v, the table holds %v", state, m.ref)
+	if end := sh.SequenceNumberRange.EndingSequenceNumber; closed && *end != last && last != "" {
+		m.t.Fatalf("shard %s ends at %s, its last record is %s", *sh.ShardId, *end, last)
 	}
 }
 
@@ -347,6 +377,9 @@ func TestModel(t *testing.T) {
 					}
 				}
 				m.check()
+				if n := m.replay(); n < 3 {
+					t.Errorf("%d shards: nothing was split", n)
+				}
 			})
 		})
 	}

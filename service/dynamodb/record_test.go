@@ -29,7 +29,7 @@ var (
 		attribute.Attribute{Name: "n", Value: attribute.NS("2", "10")}, attribute.Attribute{Name: "b", Value: attribute.BS("\x01", "")},
 		attribute.Attribute{Name: "m", Value: attribute.M(attribute.MakeItem(attribute.Attribute{Name: "x", Value: attribute.S("y")}))})
 	someStream = stream{ID: 1<<64 - 1, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/l", Table: "t", Label: "l", View: "KEYS_ONLY",
-		Created: someTime, Keys: someKeys, Ended: someTime, Shards: []shard{{Number: 1, Parent: 2, Opened: someTime}}}
+		Created: someTime, Keys: someKeys, Ended: someTime, Shards: []shard{{Number: 1, Parent: 2, Opened: someTime, Older: "shardId-0", From: 1, To: 2, Base: 3, Closed: someTime}}}
 	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", UUID: "u", Created: someTime,
 		Attributes: []dynamodb.AttributeDefinition{{AttributeName: "p", AttributeType: "S"}, {AttributeName: "k", AttributeType: "N"}, {AttributeName: "g", AttributeType: "B"}},
 		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime, 3}, OnDemand: someTime, Stream: &someStream,
@@ -110,7 +110,7 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r record
 		if r.UnmarshalBinary(b) == nil {
-			r.describe(&someStream, 1, 2)
+			r.describe(&someStream, &someStream.Shards[0], 2)
 		}
 	})
 }

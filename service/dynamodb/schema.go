@@ -89,6 +89,7 @@ type schema struct {
 	prefix     store.Key
 	hash, sort keyAttribute
 	indexes    []*indexSchema
+	outlets    []outlet // the open shards of its stream
 }
 
 // indexSchema is an index made ready for use.
@@ -100,7 +101,7 @@ type indexSchema struct {
 }
 
 func compile(t table) *schema {
-	s := &schema{table: t, prefix: store.K(t.ID)}
+	s := &schema{table: t, prefix: store.K(t.ID), outlets: t.Stream.outlets()}
 	s.hash, s.sort = s.keyAttributes(t.Keys)
 	for i := range t.Indexes {
 		x := &indexSchema{index: &s.table.Indexes[i]}

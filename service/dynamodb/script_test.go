@@ -170,7 +170,7 @@ func TestStreams(t *testing.T) {
 		c.ok("CreateTable", simpleTable+`,"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`)
 		arn := c.ok("ListStreams", `{"TableName":"tbl"}`, "Streams", "StreamArn").(string)
 		shard := c.ok("DescribeStream", `{"StreamArn":"`+arn+`"}`, "StreamDescription", "Shards", "ShardId").(string)
-		watch := c.db.Watch(arn)
+		watch := c.db.Watch(arn + "/" + shard)
 		changed := watch.Changed()
 		c.want("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"a"},"n":{"N":"1"}}}`, `{}`)
 		<-changed

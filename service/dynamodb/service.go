@@ -15,17 +15,20 @@ type Service struct {
 	world  *world.World
 	retain int32 // longest recovery period in days; 0 for AWS's
 	meters meters
+	// strains are shards that may have to be split; splitAfter is the constant, but for tests.
+	strains    chan strain
+	splitAfter uint64
 }
 
 var _ dynamodb.Service = (*Service)(nil)
 
 // New returns the service on db.
 func New(db *store.DB, w *world.World) *Service {
-	return &Service{db: db, world: w, meters: meters{world: w}}
+	return &Service{db: db, world: w, meters: meters{world: w}, strains: make(chan strain, 64), splitAfter: splitAfter}
 }
 
-// Start begins the background work: expiry of items, trimming of streams, filling of new indexes, removal
-// of what deleted tables held.
+// Start begins the background work: expiry of items, trimming and splitting of streams, filling of new indexes,
+// removal of what deleted tables held.
 func (s *Service) Start() {
 	expiries.Run(s.db, s.sweep)
 	trims.Run(s.db, s.trim)
@@ -35,6 +38,7 @@ func (s *Service) Start() {
 	copying.Run(s.db, s.copyTable)
 	forgets.Run(s.db, s.trimHistory)
 	backupEnds.Run(s.db, s.endBackup)
+	s.world.Go(s.divide)
 }
 
 // DescribeEndpoints returns the endpoint the client is using: there is no other to be discovered.

@@ -168,7 +168,7 @@ func (s *Service) commitEach(ctx context.Context, list []*write, problems []erro
 	run := func(part []int) error {
 		var locks []string
 		for _, i := range part {
-			list[i].meters = &s.meters
+			list[i].on = s
 			locks = append(locks, list[i].lock())
 		}
 		err := s.db.Update(ctx, func(tx *store.Tx) error {

@@ -25,14 +25,6 @@ type stream struct {
 	Shards  []shard
 }
 
-// shard is a part of a stream: the changes of the items whose hashes fall to it, in order. There is one, numbered 1, until
-// shards are split.
-type shard struct {
-	Number uint64
-	Parent uint64    `json:",omitempty"`
-	Opened time.Time // part of its id
-}
-
 var (
 	// streams holds them by table name and label.
 	streams = store.NewTable[stream]("dynamodb/stream", store.Regional)
@@ -128,37 +120,6 @@ func (t *schema) streaming() bool { return t.Stream != nil }
 // part returns the place of a shard's records.
 func (s *stream) part(number uint64) store.Key { return store.K(s.ID, number) }
 
-// shardOf returns the shard the item's changes go to.
-func (s *stream) shardOf(store.Key) uint64 { return s.Shards[len(s.Shards)-1].Number }
-
-// emit appends the write to the table's stream, in the transaction of the write, and wakes its readers.
-func (w *write) emit(tx *store.Tx, now time.Time) {
-	s := w.t.Stream
-	if s == nil {
-		return
-	}
-	r := record{kind: modified, at: now, expired: w.by == byTTL}
-	switch {
-	case w.old == nil:
-		r.kind = inserted
-	case w.new == nil:
-		r.kind = removed
-	}
-	if w.new != nil {
-		r.keys = w.t.keysOf(w.new)
-	} else {
-		r.keys = w.t.keysOf(w.old)
-	}
-	if s.View == dynamodb.StreamViewTypeNewImage || s.View == dynamodb.StreamViewTypeNewAndOldImages {
-		r.new = w.new
-	}
-	if s.View == dynamodb.StreamViewTypeOldImage || s.View == dynamodb.StreamViewTypeNewAndOldImages {
-		r.old = w.old
-	}
-	records.Append(tx, s.part(s.shardOf(w.key)), r)
-	tx.Wake(string(s.ARN))
-}
-
 // newStream returns a stream of the table beginning now. Its label is the time, or the next millisecond that is free.
 func newStream(tx *store.Tx, t *table, id uint64, view string, now time.Time) *stream {
 	label := ""
@@ -185,5 +146,7 @@ func endStream(tx *store.Tx, t *table, now time.Time) {
 	ended.Ended = now
 	streams.Put(tx, store.K(t.Name, ended.Label), ended)
 	t.Stream = nil
-	tx.Wake(string(ended.ARN))
+	for i := range ended.Shards {
+		tx.Wake(ended.topic(&ended.Shards[i]))
+	}
 }

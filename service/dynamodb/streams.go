@@ -46,11 +46,6 @@ func parseSequence(s string) (uint64, bool) {
 	return n, err == nil
 }
 
-// id is the shard's id as clients see it.
-func (s *shard) id(st *stream) string {
-	return fmt.Sprintf("shardId-%020d-%08x", s.Opened.UnixMilli(), uint32(st.ID>>32)^uint32(st.ID)^uint32(s.Number))
-}
-
 // streamIn returns the stream with the ARN.
 func streamIn(tx *store.Tx, arn string) (*stream, error) {
 	if p, ok := aws.ARN(arn).Parse(); ok {
@@ -67,6 +62,16 @@ func streamIn(tx *store.Tx, arn string) (*stream, error) {
 func (s *stream) shard(id string) *shard {
 	for i := range s.Shards {
 		if s.Shards[i].id(s) == id {
+			return &s.Shards[i]
+		}
+	}
+	return nil
+}
+
+// numbered returns the shard of that number, nil when it was forgotten.
+func (s *stream) numbered(number uint64) *shard {
+	for i := range s.Shards {
+		if s.Shards[i].Number == number {
 			return &s.Shards[i]
 		}
 	}
@@ -148,14 +153,12 @@ func (a *Streams) DescribeStream(ctx context.Context, in *streamsapi.DescribeStr
 
 func (s *stream) describe(tx *store.Tx, sh *shard) streamsapi.Shard {
 	part := s.part(sh.Number)
-	out := streamsapi.Shard{ShardId: new(sh.id(s)), SequenceNumberRange: &streamsapi.SequenceNumberRange{StartingSequenceNumber: new(sequence(records.First(tx, part)))}}
-	for i := range s.Shards {
-		if sh.Parent > 0 && s.Shards[i].Number == sh.Parent {
-			out.ParentShardId = new(s.Shards[i].id(s))
-		}
+	out := streamsapi.Shard{ShardId: new(sh.id(s)), SequenceNumberRange: &streamsapi.SequenceNumberRange{StartingSequenceNumber: new(sh.sequence(records.First(tx, part)))}}
+	if sh.Older != "" {
+		out.ParentShardId = new(sh.Older)
 	}
-	if !s.Ended.IsZero() {
-		out.SequenceNumberRange.EndingSequenceNumber = new(sequence(records.Last(tx, part)))
+	if s.closed(sh) {
+		out.SequenceNumberRange.EndingSequenceNumber = new(sh.sequence(records.Last(tx, part)))
 	}
 	return out
 }
@@ -210,7 +213,7 @@ func (a *Streams) GetShardIterator(ctx context.Context, in *streamsapi.GetShardI
 			return streamsapi.ResourceNotFoundException("Requested resource not found: Shard does not exist")
 		}
 		it.shard = sh.Number
-		it.after, err = a.position(tx, st.part(sh.Number), in)
+		it.after, err = a.position(tx, st, sh, in)
 		return err
 	})
 	if err != nil {
@@ -220,7 +223,8 @@ func (a *Streams) GetShardIterator(ctx context.Context, in *streamsapi.GetShardI
 }
 
 // position returns the number of the last record before the place asked for.
-func (a *Streams) position(tx *store.Tx, part store.Key, in *streamsapi.GetShardIteratorInput) (uint64, error) {
+func (a *Streams) position(tx *store.Tx, st *stream, sh *shard, in *streamsapi.GetShardIteratorInput) (uint64, error) {
+	part := st.part(sh.Number)
 	oldest := a.oldest(tx, part)
 	last := records.Last(tx, part)
 	switch in.ShardIteratorType {
@@ -230,9 +234,10 @@ func (a *Streams) position(tx *store.Tx, part store.Key, in *streamsapi.GetShard
 		return last, nil
 	}
 	n, ok := parseSequence(*in.SequenceNumber)
-	if !ok || n == 0 || n > last+1 {
+	if !ok || n <= sh.Base || n-sh.Base > last+1 {
 		return 0, dynamodb.ValidationException("Invalid SequenceNumber in ShardIterator request: %s", *in.SequenceNumber)
 	}
+	n -= sh.Base
 	if in.ShardIteratorType == streamsapi.ShardIteratorTypeAtSequenceNumber {
 		n--
 	}
@@ -275,11 +280,15 @@ func (a *Streams) GetRecords(ctx context.Context, in *streamsapi.GetRecordsInput
 		if err != nil {
 			return err
 		}
-		next, err := a.collect(tx, st, it, limit, out)
+		sh := st.numbered(it.shard)
+		if sh == nil {
+			return errTrimmed
+		}
+		next, err := a.collect(tx, st, sh, it, limit, out)
 		if err != nil {
 			return err
 		}
-		if st.Ended.IsZero() || next < records.Last(tx, st.part(it.shard)) {
+		if !st.closed(sh) || next < records.Last(tx, st.part(it.shard)) {
 			out.NextShardIterator = new(iterator{it.stream, it.shard, next, now}.String())
 		}
 		return nil
@@ -291,7 +300,7 @@ func (a *Streams) GetRecords(ctx context.Context, in *streamsapi.GetRecordsInput
 }
 
 // collect appends records to out and returns the number of the last.
-func (a *Streams) collect(tx *store.Tx, st *stream, it iterator, limit int, out *streamsapi.GetRecordsOutput) (last uint64, err error) {
+func (a *Streams) collect(tx *store.Tx, st *stream, sh *shard, it iterator, limit int, out *streamsapi.GetRecordsOutput) (last uint64, err error) {
 	part, size := st.part(it.shard), 0
 	last = it.after
 	for len(out.Records) < limit {
@@ -304,7 +313,7 @@ func (a *Streams) collect(tx *store.Tx, st *stream, it iterator, limit int, out 
 			}
 		}
 		for i := range got {
-			r := got[i].Value.describe(st, it.shard, got[i].Seq)
+			r := got[i].Value.describe(st, sh, got[i].Seq)
 			if size += int(*r.Dynamodb.SizeBytes); size > maxRecordBytes && len(out.Records) > 0 {
 				return last, nil
 			}
@@ -319,15 +328,15 @@ func (a *Streams) collect(tx *store.Tx, st *stream, it iterator, limit int, out 
 }
 
 // describe returns the record as clients see it. Its event id follows from its place, so it is the same each time it is read.
-func (r *record) describe(st *stream, shard, n uint64) streamsapi.Record {
-	place := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, st.ID), shard), n)
+func (r *record) describe(st *stream, sh *shard, n uint64) streamsapi.Record {
+	place := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, st.ID), sh.Number), n)
 	id := sha256.Sum256(place)
 	out := streamsapi.Record{
 		EventID: new(hex.EncodeToString(id[:16])), EventName: new(r.kind.String()), EventVersion: new("1.1"), EventSource: new("aws:dynamodb"),
 		AwsRegion: new(st.ARN.Region()),
 		Dynamodb: &streamsapi.StreamRecord{
 			ApproximateCreationDateTime: new(r.at.Truncate(time.Second)), Keys: r.keys, NewImage: r.new, OldImage: r.old,
-			SequenceNumber: new(sequence(n)), SizeBytes: new(int64(r.keys.Size() + r.new.Size() + r.old.Size())), StreamViewType: new(st.View),
+			SequenceNumber: new(sh.sequence(n)), SizeBytes: new(int64(r.keys.Size() + r.new.Size() + r.old.Size())), StreamViewType: new(st.View),
 		},
 	}
 	if r.expired {

@@ -304,7 +304,7 @@ func (s *Service) placeParts(ctx context.Context, parts []part, problems []error
 func (s *Service) transact(ctx context.Context, token *string, digest []byte, parts []part) (repeated bool, err error) {
 	locks := make([]string, 0, len(parts))
 	for i := range parts {
-		parts[i].w.meters = &s.meters
+		parts[i].w.on = s
 		locks = append(locks, parts[i].w.lock())
 	}
 	now := s.world.Now()

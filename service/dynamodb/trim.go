@@ -34,16 +34,25 @@ func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
 			return nil
 		}
 		gone := !st.Ended.IsZero() && !st.Ended.Add(retention).After(now)
+		kept := make([]shard, 0, len(st.Shards))
 		for _, sh := range st.Shards {
-			if gone {
-				records.Drop(tx, st.part(sh.Number))
-			} else if upTo := horizons[sh.Number]; upTo > 0 {
-				records.Trim(tx, st.part(sh.Number), upTo)
+			part, upTo := st.part(sh.Number), horizons[sh.Number]
+			switch {
+			case gone || !sh.Closed.IsZero() && records.Last(tx, part) <= max(upTo, records.First(tx, part)-1):
+				records.Drop(tx, part)
+				continue
+			case upTo > 0:
+				records.Trim(tx, part, upTo)
 			}
+			kept = append(kept, sh)
 		}
 		if gone {
 			streams.Delete(tx, id)
 			return nil
+		}
+		if len(kept) < len(st.Shards) {
+			st.Shards = kept
+			st.save(tx)
 		}
 		trims.Set(tx, id, now.Add(time.Hour), st.ID)
 		return nil

@@ -31,7 +31,7 @@ type write struct {
 	look   bool // the item as it was is needed for the answer
 	insert bool // PartiQL's INSERT: the test is that there is no such item
 	by     *identity
-	meters *meters // what it is held to; nil: nothing
+	on     *Service // whose throughput it is held to; nil: none's
 
 	// Of the last run:
 	old, new attribute.Item // nil where there is none
@@ -52,8 +52,8 @@ func (w *write) needsOld() bool {
 // run makes the change, with its index entries and stream record, in tx.
 func (w *write) run(tx *store.Tx, now time.Time) error {
 	w.old, w.new, w.wrote = nil, nil, false
-	if w.meters != nil {
-		if err := w.meters.admit(w); err != nil {
+	if w.on != nil {
+		if err := w.on.meters.admit(w); err != nil {
 			return err
 		}
 	}
@@ -72,8 +72,8 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 	if w.kind == checkItem || w.old == nil && w.new == nil || w.old != nil && w.new != nil && w.old.Equal(w.new) {
 		return nil
 	}
-	if w.meters != nil {
-		if err := w.meters.admitEntries(w); err != nil {
+	if w.on != nil {
+		if err := w.on.meters.admitEntries(w); err != nil {
 			return err
 		}
 	}
@@ -153,7 +153,7 @@ func (s *Service) commit(ctx context.Context, writes []*write) error {
 	var room [2]string
 	locks := room[:0]
 	for _, w := range writes {
-		w.meters = &s.meters
+		w.on = s
 		if w.needsOld() {
 			locks = append(locks, w.lock())
 		}
