@@ -33,8 +33,9 @@ test: check ## everything a change must pass; what is skipped says why
 skipped: ## what the tests leave out on this machine, and why
 	@command -v python3 >/dev/null || echo "skipped: functions in Python (no python3)"
 	@command -v node >/dev/null || echo "skipped: functions in Node.js (no node)"
-	@command -v aws >/dev/null || echo "skipped: the order system by the aws command (no aws)"
-	@python3 -c 'import boto3' 2>/dev/null || echo "skipped: the order system by boto3 (not installed)"
+	@command -v aws >/dev/null || echo "skipped: the order system and a session by the aws command (no aws)"
+	@python3 -c 'import boto3' 2>/dev/null || echo "skipped: the order system and a session by boto3 (not installed)"
+	@command -v npm >/dev/null || echo "skipped: the SDK for JavaScript and sqs-consumer (no npm)"
 	@[ "$$(id -u)" = 0 ] || echo "skipped: function sandboxes as root (not root); they run in user namespaces where those are allowed"
 	@[ "$$(uname)" = Linux ] || echo "skipped: function sandboxes (not Linux)"
 
@@ -48,12 +49,12 @@ gen: ## write api/ from the models again, and the README's table
 sim: ## seeded histories with faults and crashes: SEEDS=300, and KILLS=50 of the real binary
 	$(GO) test ./store ./relay ./sim -count=1 -seeds $(SEEDS)
 	$(GO) test ./store -count=1 -run Kill -kills $(KILLS)
-	cd conform && $(GO) test -count=1 -run Crash -kills $(KILLS) -v
+	cd conform && $(GO) test -count=1 -run 'Crash|Replay' -kills $(KILLS) -replayed 100000 -timeout 60m -v
 
 bench: ## speed beside the machine's own limits; writes docs/operate/figures.md
 	cd conform && $(GO) run ./bench -out ../docs/operate/figures.md
 
-conform: ## real clients against the built binary: the Go SDK, and the aws CLI and boto3 where present
+conform: ## real clients against the built binary: the Go SDK, and the aws CLI, boto3 and JavaScript where present
 	cd conform && $(GO) test -count=1 -v ./...
 
 fuzz: ## every fuzz target for FUZZTIME=60s
