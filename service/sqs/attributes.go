@@ -317,6 +317,9 @@ func replace(tx *store.Tx, was *live, q queue) error {
 	if q.RetentionSeconds < was.RetentionSeconds {
 		was.sweepBy(tx, 1)
 	}
+	if q.FIFO && q.DelaySeconds < was.DelaySeconds {
+		redelays.Set(tx, store.K(q.Space), tx.World().Now(), spaceJob{q.Name, q.Space})
+	}
 	tx.Wake(string(was.arn))
 	return nil
 }

@@ -53,6 +53,7 @@ func (s *Service) Start() {
 	sweeps.Run(s.db, s.sweep)
 	clearings.Run(s.db, s.clear)
 	moves.Run(s.db, s.moveSome)
+	redelays.Run(s.db, s.redelay)
 }
 
 // batchActions are the IAM actions of batch operations: those of the single ones.
