@@ -86,7 +86,7 @@ func TestCostOfFilters(t *testing.T) {
 }
 
 func BenchmarkPublishCrowd(b *testing.B) {
-	for _, n := range []int{1, 100, 3000} {
+	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			x, topic := crowd(b, n, func(int) string { return "" })
 			b.ReportAllocs()

@@ -13,6 +13,8 @@ import (
 type fanout struct {
 	targets    []placed
 	byID       map[[16]byte]int // places of targets, when they are many
+	allIDs     []byte           // those of all, when targets are many
+	enveloped  bool             // some queue gets signed envelopes
 	all        []int            // those without a filter policy
 	attributes *pattern.Set     // of targets' filter policies over attributes, nil when there are none
 	body       *pattern.Set
@@ -102,7 +104,12 @@ var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[st
 	if len(f.targets) > spreadOver {
 		f.byID = make(map[[16]byte]int, len(f.targets))
 		for i := range f.targets {
-			f.byID[f.targets[i].binary] = i
+			t := &f.targets[i]
+			f.byID[t.binary] = i
+			f.enveloped = f.enveloped || t.Protocol == "sqs" && !t.Raw
+		}
+		for _, i := range f.all {
+			f.allIDs = append(f.allIDs, f.targets[i].binary[:]...)
 		}
 	}
 	return f, nil

@@ -2,8 +2,10 @@ package sns
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +43,9 @@ func (j *spread) AppendBinary(b []byte) ([]byte, error) {
 		}
 		bodies = string(text)
 	}
-	b = append(appendText(b, bodies, string(j.ids)), 0)
+	b = slices.Grow(b, len(bodies)+len(j.ids)+j.message.size()+1024)
+	b = binary.AppendUvarint(appendText(b, bodies), uint64(len(j.ids)))
+	b = append(append(b, j.ids...), 0)
 	return j.message.AppendBinary(b)
 }
 
@@ -78,14 +82,14 @@ func (s *Service) crowded(tx *store.Tx, name string, f *fanout, list []int, p *p
 
 // spreadOut puts a message on its way to many subscriptions.
 func (s *Service) spreadOut(tx *store.Tx, name string, f *fanout, list []int, p *publication) {
-	j := spread{message: p.message, bodies: p.bodies, ids: make([]byte, 0, 16*len(list))}
-	enveloped := false
-	for _, i := range list {
-		t := &f.targets[i]
-		j.ids = append(j.ids, t.binary[:]...)
-		enveloped = enveloped || t.Protocol == "sqs" && !t.Raw
+	j := spread{message: p.message, bodies: p.bodies, ids: f.allIDs}
+	if f.filtered > 0 {
+		j.ids = make([]byte, 0, 16*len(list))
+		for _, i := range list {
+			j.ids = append(j.ids, f.targets[i].binary[:]...)
+		}
 	}
-	if enveloped && p.bodies == nil && p.signed != queueKey {
+	if f.enveloped && p.bodies == nil && p.signed != queueKey {
 		p.signed = queueKey
 		s.signer.begin(&p.message, queueKey)
 	}
