@@ -141,3 +141,23 @@ func TestQuotas(t *testing.T) {
 		}
 	})
 }
+
+// TestOlderServer: what a server without the index did to the subscriptions does no harm.
+func TestOlderServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := open(t, 1)
+		topic := b.topic("orders")
+		arn := b.subscribe(topic, "a", nil)
+		_, name, id, err := parseSubscription(arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(0, b.db.Update(b.ctx, func(tx *store.Tx) error {
+			subscriptions.Delete(tx, store.K(name, id))
+			return nil
+		}))
+		if again := b.subscribe(topic, "a", nil); again == arn || b.subscribe(topic, "a", nil) != again {
+			t.Errorf("%s after %s", again, arn)
+		}
+	})
+}
