@@ -106,7 +106,7 @@ func (c *Cloud) build() error {
 	s.buses = buses
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Log: c.log})
-	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
+	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), APIs: buses, Endpoint: c.config.Endpoint(), Log: c.log})
 	schedules := scheduler.New(c.db, c.world, scheduler.Options{APIs: APIs(), Service: as("scheduler.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
 

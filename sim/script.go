@@ -9,7 +9,7 @@
 //	sqs ReceiveMessage QueueUrl=$q WaitTimeSeconds=20 &   in the background
 //	join                                                  its answer
 //	sent                                                  what left for the outside since the last time
-//	outside 503                                           the status hosts outside answer with from now on; what was sent is forgotten
+//	outside 503 [body]                                    what hosts outside answer with from now on; what was sent is forgotten
 //	set q = .QueueUrl                                     keeps a part of the last answer
 //	as user/alice                                         who calls: root, user/NAME, role/NAME, service names
 //	account 111111111111, region eu-west-1                where
@@ -105,8 +105,8 @@ type script struct {
 	vars       map[string]string
 	background chan string
 	network    egress.Memory
-	outside    atomic.Int32      // the status hosts outside answer with
-	names      map[string]string // identifier → what is shown for it
+	outside    atomic.Pointer[egress.Answer] // what hosts outside answer with
+	names      map[string]string             // identifier → what is shown for it
 	kinds      map[string]int
 	short      []string // identifiers of API Gateway, each followed by what is shown for it
 }
@@ -115,10 +115,8 @@ type script struct {
 func Run(t *testing.T, text string) string {
 	s := &script{t: t, disk: vfs.NewMem(), world: world.Seeded(1), as: "root", account: fogbank.DefaultAccount, region: fogbank.DefaultRegion,
 		vars: map[string]string{}, background: make(chan string, 100), names: map[string]string{}, kinds: map[string]int{}}
-	s.outside.Store(http.StatusOK)
-	s.network.Respond = func(context.Context, *egress.Request) (*egress.Answer, error) {
-		return &egress.Answer{Status: int(s.outside.Load())}, nil
-	}
+	s.outside.Store(&egress.Answer{Status: http.StatusOK})
+	s.network.Respond = func(context.Context, *egress.Request) (*egress.Answer, error) { return s.outside.Load(), nil }
 	s.open()
 	defer func() { s.close() }()
 	var out strings.Builder
@@ -183,7 +181,7 @@ func (s *script) step(line string) string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.outside.Store(int32(status))
+		s.outside.Store(&egress.Answer{Status: status, Body: []byte(strings.Join(f[2:], " "))})
 		s.network.Take()
 	case "join":
 		return s.show(<-s.background)

@@ -49,27 +49,31 @@ func (t *target) checkAPI() error {
 	return nil
 }
 
-// callAPI hands a delivery to an API of API Gateway. A role that is given must be allowed execute-api:Invoke.
+// callAPI hands a delivery to an API of API Gateway.
 func (s *Service) callAPI(ctx context.Context, d *delivery, payload []byte) error {
 	parameters, err := d.parameters()
 	if err != nil {
 		return err
 	}
-	if d.Role != "" {
-		if err := s.to.Permit(ctx, putEvents, aws.Access{Action: "execute-api:Invoke", Resource: aws.ARN(d.ARN)}); err != nil {
-			return err
-		}
-	}
 	_, err = s.CallAPI(ctx, d.ARN, parameters, d.Event, payload)
 	return err
 }
 
-// CallAPI sends a body to an API of API Gateway, named by the ARN of a method, and returns the answer's body. The
-// parameters' values that are JSON paths are taken from the event.
+// maxAPIAnswer is the longest answer of an API that is of use, in bytes.
+const maxAPIAnswer = 6 << 20
+
+// CallAPI sends a body to an API of API Gateway, named by the ARN of a method, and returns the answer's body. A role
+// that calls must be allowed execute-api:Invoke. The parameters' values that are JSON paths are taken from the event,
+// if there is one.
 func (s *Service) CallAPI(ctx context.Context, arn string, parameters *events.HttpParameters, event, body []byte) ([]byte, error) {
 	to, ok := parseAPI(aws.ARN(arn))
 	if !ok {
 		return nil, invalid("%s is not the ARN of a method of an API.", arn)
+	}
+	if aws.CallFrom(ctx).Principal.Kind == aws.AssumedRole {
+		if err := s.to.Permit(ctx, putEvents, aws.Access{Action: "execute-api:Invoke", Resource: aws.ARN(arn)}); err != nil {
+			return nil, err
+		}
 	}
 	path := to.path
 	if to.stage != "$default" {
@@ -86,6 +90,9 @@ func (s *Service) CallAPI(ctx context.Context, arn string, parameters *events.Ht
 	}
 	if answer.Status < 200 || answer.Status > 299 {
 		return nil, s.later(answer, refusal("The API", answer.Status))
+	}
+	if len(answer.Body) > maxAPIAnswer {
+		return nil, aws.Errorf("SDK_CLIENT_ERROR", 400, "The answer of the API has more than %d bytes.", maxAPIAnswer)
 	}
 	return answer.Body, nil
 }

@@ -128,10 +128,19 @@ func (s *Service) route(ctx context.Context, arn string) (d destination, c conne
 	return d, c, p, err
 }
 
-// Call sends a body to an API destination, no faster than it allows, and returns the answer's body. The principal of
-// the call in ctx must be allowed events:InvokeApiDestination. The parameters' values that are JSON paths are taken
-// from the event.
+// Call sends a body to an API destination, no faster than it allows, and returns the answer's body, which must not be
+// longer than what is read of one. The principal of the call in ctx must be allowed events:InvokeApiDestination. The
+// parameters' values that are JSON paths are taken from the event, if there is one.
 func (s *Service) Call(ctx context.Context, arn string, parameters *events.HttpParameters, event, body []byte) ([]byte, error) {
+	answer, err := s.reach(ctx, arn, parameters, event, body)
+	if err == nil && len(answer) >= egress.MaxAnswer {
+		err = aws.Errorf("SDK_CLIENT_ERROR", 400, "The answer of the API destination has more than %d bytes.", egress.MaxAnswer-1)
+	}
+	return answer, err
+}
+
+// reach is Call for those whom a part of the answer will do.
+func (s *Service) reach(ctx context.Context, arn string, parameters *events.HttpParameters, event, body []byte) ([]byte, error) {
 	to := aws.ARN(arn)
 	if err := s.to.Permit(ctx, putEvents, aws.Access{Action: "events:InvokeApiDestination", Resource: to}); err != nil {
 		return nil, err
@@ -237,7 +246,7 @@ func headerValue(v string) string {
 
 // dynamic is a parameter's value for an event: what a JSON path finds, else the value itself.
 func dynamic(v string, event []byte) (string, bool) {
-	if !strings.HasPrefix(v, "$.") {
+	if event == nil || !strings.HasPrefix(v, "$.") {
 		return v, true
 	}
 	path, ok := template.ParsePath(v)
@@ -286,7 +295,7 @@ func (s *Service) send(ctx context.Context, d *delivery, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Call(ctx, d.ARN, parameters, d.Event, payload)
+	_, err = s.reach(ctx, d.ARN, parameters, d.Event, payload)
 	return err
 }
 

@@ -20,5 +20,6 @@
 // of a queue at once, 6 MB of records in a batch.
 //
 // Not written, and refused by name: sources other than queues and DynamoDB streams, enrichments other than
-// functions, targets other than SQS, SNS, Lambda, event buses and CloudWatch Logs, and log configuration.
+// functions, API destinations and methods of API Gateway, targets other than those, SQS, SNS, event buses and CloudWatch
+// Logs, and log configuration.
 package pipes

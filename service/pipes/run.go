@@ -113,7 +113,7 @@ func (r *runner) pass(ctx context.Context, items []item) (failed []bool, err err
 			return nil, err
 		}
 	}
-	kind := aws.ARN(r.p.Target).Service()
+	kind := kindOf(r.p.Target)
 	if most := int(largest[kind]); len(events) > most {
 		return nil, invalid("The enrichment returned %d events; the target takes %d at once.", len(events), most)
 	}

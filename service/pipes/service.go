@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"fogbank/api/events"
 	"fogbank/api/pipes"
 	"fogbank/api/sts"
 	"fogbank/aws"
@@ -16,10 +17,18 @@ import (
 // principal is who Pipes is to roles' trust policies.
 const principal = "pipes.amazonaws.com"
 
+// APIs sends requests to API destinations and to methods of API Gateway, as the principal of the call in ctx, and
+// returns the answers' bodies.
+type APIs interface {
+	Call(ctx context.Context, destination string, p *events.HttpParameters, event, body []byte) ([]byte, error)
+	CallAPI(ctx context.Context, method string, p *events.HttpParameters, event, body []byte) ([]byte, error)
+}
+
 // Options are what the service needs besides the store and the world.
 type Options struct {
 	// Service makes calls as pipes.amazonaws.com, Role those of the principal in the context's call.
 	Service, Role wire.Invoker
+	APIs          APIs
 	// Endpoint is this server's scheme and host, for the URLs of queues.
 	Endpoint string
 	Log      *slog.Logger

@@ -62,8 +62,10 @@ func (p *pipe) checkQueue() error {
 		p.From.SqsQueueParameters = &pipes.PipeSourceSqsQueueParameters{}
 	}
 	q := p.From.SqsQueueParameters
+	if fill(&q.MaximumBatchingWindowInSeconds, 0); p.single() {
+		fill(&q.BatchSize, 1)
+	}
 	fill(&q.BatchSize, queueBatch)
-	fill(&q.MaximumBatchingWindowInSeconds, 0)
 	fifo := strings.HasSuffix(p.Source, ".fifo")
 	switch {
 	case *q.BatchSize > plainBatch && fifo:
@@ -132,8 +134,12 @@ func (p *pipe) checkEnrichment() error {
 	if p.Enrichment == "" {
 		return nil
 	}
-	if arn := aws.ARN(p.Enrichment); arn.Service() != "lambda" {
-		return notYet("an enrichment in " + arn.Service())
+	switch kind := kindOf(p.Enrichment); kind {
+	case overHTTP:
+		return p.checkHTTP("enrichment", p.Enrichment)
+	case "lambda":
+	default:
+		return notYet("an enrichment in " + kind)
 	}
 	if p.Through != nil && p.Through.HttpParameters != nil {
 		return invalid("HttpParameters is not supported for an enrichment that is a function.")
@@ -143,14 +149,19 @@ func (p *pipe) checkEnrichment() error {
 
 // largest is how many records a target takes at once.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
-var largest = map[string]int32{"sqs": 10, "sns": 10, "events": 10, "logs": 10000, "lambda": 10000}
+var largest = map[string]int32{"sqs": 10, "sns": 10, "events": 10, "logs": 10000, "lambda": 10000, overHTTP: 1}
 
 // checkTarget checks the target, its parameters and that it takes batches as large as the source's.
 func (p *pipe) checkTarget() error {
 	arn := aws.ARN(p.Target)
-	kind, to := arn.Service(), p.To
+	kind, to := kindOf(p.Target), p.To
 	if to == nil {
 		to = &pipes.PipeTargetParameters{}
+	}
+	if kind == overHTTP {
+		if err := p.checkHTTP("target", p.Target); err != nil {
+			return err
+		}
 	}
 	most, ok := largest[kind]
 	switch {
@@ -168,7 +179,7 @@ func (p *pipe) checkTarget() error {
 		return notYet("a global endpoint")
 	}
 	for name, given := range map[string]bool{"sqs": to.SqsQueueParameters != nil, "lambda": to.LambdaFunctionParameters != nil,
-		"events": to.EventBridgeEventBusParameters != nil, "logs": to.CloudWatchLogsParameters != nil} {
+		"events": to.EventBridgeEventBusParameters != nil, "logs": to.CloudWatchLogsParameters != nil, overHTTP: to.HttpParameters != nil} {
 		if given && name != kind {
 			return invalid("The target parameters given are not those of the target %s.", p.Target)
 		}

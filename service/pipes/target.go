@@ -27,13 +27,15 @@ func (r *runner) occasion() *occasion {
 
 // enriched gives a batch to the enrichment and returns the events it answers: the elements of an array, else
 // the one answer; nothing for an empty one.
-func (r *runner) enriched(ctx context.Context, as *source.Session, batch [][]byte) ([][]byte, error) {
+func (r *runner) enriched(ctx context.Context, as *source.Session, batch [][]byte) (events [][]byte, err error) {
 	arn := aws.ARN(r.p.Enrichment)
-	given, err := r.enrich.array(batch, r.occasion())
-	if err != nil {
-		return nil, err
+	ctx = as.In(ctx, arn.Account(), arn.Region())
+	var answer []byte
+	if kindOf(r.p.Enrichment) == overHTTP {
+		answer, err = r.enrichHTTP(ctx, batch)
+	} else {
+		answer, err = r.enrichFunction(ctx, batch)
 	}
-	answer, err := r.invoke(as.In(ctx, arn.Account(), arn.Region()), r.p.Enrichment, given)
 	answer = bytes.TrimSpace(answer)
 	if err != nil || len(answer) == 0 || string(answer) == "null" || string(answer) == "{}" || string(answer) == `""` {
 		return nil, err
@@ -50,6 +52,15 @@ func (r *runner) enriched(ctx context.Context, as *source.Session, batch [][]byt
 		out[i] = list[i]
 	}
 	return out, nil
+}
+
+// enrichFunction gives a batch to a function, as an array.
+func (r *runner) enrichFunction(ctx context.Context, batch [][]byte) ([]byte, error) {
+	given, err := r.enrich.array(batch, r.occasion())
+	if err != nil {
+		return nil, err
+	}
+	return r.invoke(ctx, r.p.Enrichment, given)
 }
 
 // invoke calls a function and waits for its answer.
@@ -89,6 +100,8 @@ func (r *runner) send(ctx context.Context, as *source.Session, kind string, item
 		return r.sendQueue(call, to.SqsQueueParameters, raw, list)
 	case "sns":
 		return r.sendTopic(call, list)
+	case overHTTP:
+		return nil, r.sendHTTP(call, to.HttpParameters, raw[0], list[0])
 	case "events":
 		return r.sendBus(call, to.EventBridgeEventBusParameters, raw, list)
 	}
