@@ -58,6 +58,8 @@ type Config struct {
 
 	FunctionNetwork string `help:"what functions may reach besides this server: public (the default), none, or the public addresses and these: 10.1.0.0/16,192.168.0.7"`
 
+	UnsafeFunctions bool `help:"run functions as plain processes where this machine cannot isolate them; otherwise they are refused there"`
+
 	// FunctionEndpoint is the URL at which functions reach the server; empty: Endpoint. A server of HTTPS has
 	// another listener for them, since they know neither its name nor who signed its certificate.
 	FunctionEndpoint string
@@ -84,7 +86,14 @@ func (c *Config) Flags(f *flag.FlagSet, getenv func(string) string) {
 			name = dashed(field.Name)
 		}
 		env := "FOGBANK_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		f.StringVar(v.Field(i).Addr().Interface().(*string), name, getenv(env), help+" ["+env+"]")
+		help += " [" + env + "]"
+		switch p := v.Field(i).Addr().Interface().(type) {
+		case *bool:
+			on, err := strconv.ParseBool(getenv(env))
+			f.BoolVar(p, name, err == nil && on, help)
+		case *string:
+			f.StringVar(p, name, getenv(env), help)
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ type services struct {
 	code   lambda.Code
 	// supported says why a runtime cannot run here; nil: all can.
 	supported func(runtime string) error
+	unsafe    func() string // what is to be said of functions that are not isolated; nil: nothing
 	starts    []func() error
 	stops     []func() error
 }
@@ -105,7 +106,7 @@ func (c *Cloud) build() error {
 	})
 	s.buses = buses
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
-		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Log: c.log})
+		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Unsafe: s.unsafe, Log: c.log})
 	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), APIs: buses, Endpoint: c.config.Endpoint(), Log: c.log})
 	schedules := scheduler.New(c.db, c.world, scheduler.Options{APIs: APIs(), Service: as("scheduler.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
@@ -175,7 +176,7 @@ func (c *Cloud) buildProcess() error {
 	if err != nil {
 		return err
 	}
-	o := compute.ProcessOptions{World: c.world, Code: code, Dir: filepath.Join(dir, "run"), Log: c.log}
+	o := compute.ProcessOptions{World: c.world, Code: code, Dir: filepath.Join(dir, "run"), Log: c.log, Unsafe: c.config.UnsafeFunctions}
 	if network := c.config.FunctionNetwork; network != "none" {
 		guard, err := egress.NewGuard(strings.TrimPrefix(network, "public"), false)
 		if err != nil {
@@ -187,7 +188,7 @@ func (c *Cloud) buildProcess() error {
 	if err != nil {
 		return err
 	}
-	s.code, s.runner, s.supported = code, p, p.Supported
+	s.code, s.runner, s.supported, s.unsafe = code, p, p.Supported, p.Unsafe
 	s.stops = append([]func() error{func() error { p.Close(); return nil }}, s.stops...)
 	return nil
 }

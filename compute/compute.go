@@ -11,8 +11,8 @@
 // and control groups where there are any. As root the namespaces are made directly; otherwise inside an
 // unprivileged user namespace. In its network there is nothing but listeners of this process: the Runtime API, the
 // server, and an HTTP proxy to the addresses the operator allows. Between invocations it is frozen. Where namespaces
-// cannot be made, and on other systems, it is a plain process in its own process group. Isolation says which of
-// all this holds. The environment's variables are built from nothing.
+// cannot be made, and on other systems, nothing is run, unless ProcessOptions.Unsafe says to run a plain process in its
+// own process group. Isolation says which of all this holds. The environment's variables are built from nothing.
 //
 // Limits: 6 MB a payload, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
 // 1,024 processes and open files, 128 connections at once to the server and as many out, /tmp of TmpMB with 256

@@ -97,7 +97,7 @@ func newBench(t testing.TB, plain bool) *bench {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	b.process, err = NewProcess(ProcessOptions{World: b.world, Code: b.code, Dir: filepath.Join(dir, "run"), Log: log, Plain: plain})
+	b.process, err = NewProcess(ProcessOptions{World: b.world, Code: b.code, Dir: filepath.Join(dir, "run"), Log: log, Plain: plain, Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,6 +373,28 @@ func TestPlainSaysSo(t *testing.T) {
 	b.invoke(b.goSpec(), "{}")
 	if !strings.HasPrefix(b.process.Isolation(), "NONE") || !strings.Contains(b.log(), "WARNING: this function is not isolated") {
 		t.Errorf("%q %q", b.process.Isolation(), b.log())
+	}
+}
+
+// TestRefused: where nothing can be isolated nothing is run, unless that was asked for.
+func TestRefused(t *testing.T) {
+	for _, unsafe := range []bool{false, true} {
+		b := newBench(t, false)
+		b.process.o.Unsafe = unsafe
+		b.process.probe = func() isolation { return b.process.judge(isolation{mode: modePlain, reason: "a test"}) }
+		r := b.invoke(b.goSpec(), `{"Do":"env"}`)
+		if refused := r.Type == "Sandbox.Unavailable"; refused == unsafe {
+			t.Errorf("unsafe %v: %s", unsafe, r.Payload)
+		}
+		if err := b.process.Supported("provided.al2023"); (err == nil) != unsafe {
+			t.Errorf("unsafe %v: supported: %v", unsafe, err)
+		}
+		if told := strings.Contains(b.process.Unsafe(), "not isolated"); told != unsafe {
+			t.Errorf("unsafe %v: %q", unsafe, b.process.Unsafe())
+		}
+		if !strings.Contains(b.process.Isolation(), "a test") {
+			t.Errorf("unsafe %v: %q", unsafe, b.process.Isolation())
+		}
 	}
 }
 

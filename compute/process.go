@@ -38,6 +38,8 @@ type ProcessOptions struct {
 	Dir   string // for what environments need while they run; emptied by NewProcess
 	Log   *slog.Logger
 	Plain bool // do not isolate even where it is possible
+	// Unsafe allows plain processes where nothing can be isolated; otherwise none is started there.
+	Unsafe bool
 
 	// Outbound says of each address outside whether a function may connect to it. Functions go out through an
 	// HTTP proxy, which their environment variables name. Nil: nothing outside can be reached.
@@ -102,6 +104,7 @@ const (
 	modeRoot  = "root"
 	modeUser  = "user"
 	modePlain = "plain"
+	modeNone  = "none" // nothing is run
 )
 
 // NewProcess prepares Dir. Every environment ends with Close, and when the world stops.
@@ -133,14 +136,23 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 	return p, nil
 }
 
-// tryIsolation finds the best mode that works here, and says loudly when there is none.
+// tryIsolation finds the best mode that works here.
 func (p *Process) tryIsolation() isolation {
-	i := isolation{mode: modePlain, reason: "it was switched off"}
-	if !p.o.Plain {
-		i = p.findIsolation()
+	if p.o.Plain {
+		return p.judge(isolation{mode: modePlain, reason: "it was switched off"})
 	}
-	if i.mode == modePlain {
+	return p.judge(p.findIsolation())
+}
+
+// judge decides what is done where nothing can be isolated, and says it loudly.
+func (p *Process) judge(i isolation) isolation {
+	switch {
+	case i.mode != modePlain:
+	case p.o.Plain || p.o.Unsafe:
 		p.o.Log.Warn("FUNCTIONS ARE NOT ISOLATED: they run as plain processes of this user and can read and write whatever it can", "reason", i.reason)
+	default:
+		i.mode = modeNone
+		p.o.Log.Warn("functions cannot be isolated here, so none is run; -unsafe-functions runs them all the same", "reason", i.reason)
 	}
 	return i
 }
@@ -148,6 +160,9 @@ func (p *Process) tryIsolation() isolation {
 // Isolation says how environments are kept from the host and from each other.
 func (p *Process) Isolation() string {
 	i := p.probe()
+	if i.mode == modeNone {
+		return p.refusal().Error()
+	}
 	if i.mode == modePlain {
 		return "NONE: plain processes of the server's user (" + i.reason + ")"
 	}
@@ -173,6 +188,22 @@ func (p *Process) Isolation() string {
 		}
 	}
 	return strings.Join(append(has, p.groups().describe()), "; ")
+}
+
+// Unsafe is what whoever uses a function must know: that it is not isolated, and why; "" when it is.
+func (p *Process) Unsafe() string {
+	if i := p.probe(); i.mode == modePlain {
+		return "The function is not isolated: it runs as a plain process of the server's user (" + i.reason + ")."
+	}
+	return ""
+}
+
+// refusal is why no function is run; nil when they are.
+func (p *Process) refusal() error {
+	if i := p.probe(); i.mode == modeNone {
+		return fmt.Errorf("functions cannot be isolated on this host (%s), and the server was not started with -unsafe-functions", i.reason)
+	}
+	return nil
 }
 
 // Close kills every environment and waits for them; none can be started any more.
@@ -203,6 +234,9 @@ func (p *Process) Close() {
 
 // Start starts a process for the function.
 func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
+	if err := p.refusal(); err != nil {
+		return broken{"Sandbox.Unavailable", err.Error()}, nil
+	}
 	task, err := p.o.Code.Dir(s.Code)
 	if err != nil {
 		return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)

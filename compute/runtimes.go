@@ -34,6 +34,8 @@ type program struct {
 	argv   []string
 	binds  []string // directories of the host it needs beyond the system's own
 	notice string   // a line for the log where it is not quite the runtime asked for
+	// version is that of the host's interpreter, "" where none is needed.
+	version string
 }
 
 // interpreter is one found on the host.
@@ -41,11 +43,25 @@ type interpreter struct {
 	path, prefix, version string
 }
 
-// Supported says whether this host can run a runtime, and if not, why. It answers for the form of its name
-// alone, without looking at the host, where runtimes come with the function.
+// Supported says whether this host can run a runtime, and if not, why.
 func (p *Process) Supported(runtime string) error {
+	if err := p.refusal(); err != nil {
+		return err
+	}
 	_, err := p.program(runtime, taskRoot, runtimeDir)
 	return err
+}
+
+// Runs says with what this host runs a runtime, or why it does not.
+func (p *Process) Runs(runtime string) (string, error) {
+	if err := p.refusal(); err != nil {
+		return "", err
+	}
+	g, err := p.program(runtime, taskRoot, runtimeDir)
+	if err != nil || g.version == "" {
+		return "yes", err
+	}
+	return "yes, with " + g.version, nil
 }
 
 // program finds how to start a runtime whose code is at task and whose bootstrap is below dir.
@@ -72,7 +88,7 @@ func (p *Process) program(runtime, task, dir string) (program, error) {
 }
 
 func (in interpreter) program(runtime, wanted, language string, argv ...string) program {
-	g := program{argv: argv, binds: []string{in.prefix}}
+	g := program{argv: argv, binds: []string{in.prefix}, version: language + " " + in.version}
 	if in.version != wanted && !strings.HasPrefix(in.version, wanted+".") {
 		g.notice = fmt.Sprintf("fogbank: %s runs on %s %s of this host", runtime, language, in.version)
 	}

@@ -188,7 +188,7 @@ func (d *demonstration) environ() []string {
 
 // start starts the server and waits until it answers.
 func (d *demonstration) start(ctx context.Context) error {
-	c := exec.Command(d.fogbank, "up", "-data", d.data, "-listen", d.addr, "-log-level", "warn")
+	c := exec.Command(d.fogbank, "up", "-data", d.data, "-listen", d.addr, "-log-level", "warn", "-unsafe-functions")
 	c.Env, c.Stdout, c.Stderr = d.environ(), d.logFile, d.logFile
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for the demo, which then stops the server
 	if err := c.Start(); err != nil {

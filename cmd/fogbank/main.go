@@ -28,6 +28,7 @@ func commands() []command {
 		{"reset", "[ACCOUNT]", "empty an account, or everything (only while the key test/test exists)", reset},
 		{"travel", "DURATION", "move the server's clock forward (only while the key test/test exists)", travel},
 		{"backup", "DIRECTORY", "copy the running server's data into a new directory, consistently", backup},
+		{"doctor", "[flags]", "tell how functions are isolated on this machine, and which runtimes it can run", doctor},
 		{"version", "", "print the version", version},
 	}
 }

@@ -88,7 +88,7 @@ func (s *Server) Restart() error {
 	if err != nil {
 		return err
 	}
-	s.cmd = exec.Command(bin, append([]string{"up", "-data", s.Data, "-listen", s.Addr, "-log-level", "warn"}, s.args...)...)
+	s.cmd = exec.Command(bin, append([]string{"up", "-data", s.Data, "-listen", s.Addr, "-log-level", "warn", "-unsafe-functions"}, s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	s.done = make(chan struct{})
 	if err := s.cmd.Start(); err != nil {

@@ -165,7 +165,7 @@ func (s *Service) CreateFunction(ctx context.Context, in *lambda.CreateFunctionI
 	if err != nil {
 		return nil, err
 	}
-	return shown.describe(r), nil
+	return s.describe(shown, r), nil
 }
 
 // draft checks a request to create a function and returns it without its code.
@@ -317,6 +317,17 @@ func (f *function) describe(r reference) *lambda.FunctionConfiguration {
 	return c
 }
 
+// describe is f as the API shows it, saying so when it is not isolated.
+func (s *Service) describe(f *function, r reference) *lambda.FunctionConfiguration {
+	c := f.describe(r)
+	if s.o.Unsafe != nil {
+		if text := s.o.Unsafe(); text != "" {
+			c.StateReason = &text
+		}
+	}
+	return c
+}
+
 // GetFunctionConfiguration describes a function.
 func (s *Service) GetFunctionConfiguration(ctx context.Context, in *lambda.GetFunctionConfigurationInput) (*lambda.GetFunctionConfigurationOutput, error) {
 	r, err := refer(ctx, in.FunctionName, in.GetQualifier())
@@ -327,7 +338,7 @@ func (s *Service) GetFunctionConfiguration(ctx context.Context, in *lambda.GetFu
 	if err != nil {
 		return nil, err
 	}
-	return f.describe(r), nil
+	return s.describe(f, r), nil
 }
 
 // GetFunction describes a function and says where its package can be downloaded for ten minutes.
@@ -345,7 +356,7 @@ func (s *Service) GetFunction(ctx context.Context, in *lambda.GetFunctionInput) 
 		return nil, err
 	}
 	out := &lambda.GetFunctionOutput{
-		Configuration: f.describe(r),
+		Configuration: s.describe(f, r),
 		Code:          &lambda.FunctionCodeLocation{RepositoryType: new("S3"), Location: &location},
 		Tags:          f.Tags,
 	}
@@ -381,7 +392,7 @@ func (s *Service) ListFunctions(ctx context.Context, in *lambda.ListFunctionsInp
 			if all {
 				r.qualifier = f.version()
 			}
-			out.Functions = append(out.Functions, *f.describe(r))
+			out.Functions = append(out.Functions, *s.describe(f, r))
 			last = f
 		}
 		return nil
@@ -566,9 +577,9 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 	}
 	s.o.Pool.Drop(r.poolName())
 	if shown != nil {
-		return shown.describe(r.at(shown.Version)), nil
+		return s.describe(shown, r.at(shown.Version)), nil
 	}
-	return f.describe(r), nil
+	return s.describe(f, r), nil
 }
 
 // errDry ends a transaction whose outcome is only to be shown.
@@ -697,7 +708,7 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 		return nil, err
 	}
 	s.o.Pool.Drop(r.poolName())
-	return f.describe(r), nil
+	return s.describe(f, r), nil
 }
 
 // reservedVariables are set by Lambda and cannot be set by a function's configuration.

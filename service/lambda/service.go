@@ -43,7 +43,9 @@ type Options struct {
 	Endpoint string
 	// Supported says why a runtime cannot run here; nil when it can.
 	Supported func(runtime string) error
-	Log       *slog.Logger
+	// Unsafe is what answers that describe a function say of its isolation, when there is none; nil: nothing.
+	Unsafe func() string
+	Log    *slog.Logger
 }
 
 // Service is Lambda.

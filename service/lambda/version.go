@@ -81,7 +81,7 @@ func (s *Service) PublishVersion(ctx context.Context, in *lambda.PublishVersionI
 	if err != nil {
 		return nil, err
 	}
-	return v.describe(r.at(v.Version)), nil
+	return s.describe(v, r.at(v.Version)), nil
 }
 
 // publish makes a version of f, which is $LATEST, unless the last one is the same.
@@ -155,7 +155,7 @@ func (s *Service) ListVersionsByFunction(ctx context.Context, in *lambda.ListVer
 				out.NextMarker = new(writeMarker(*out.Versions[limit-1].Version))
 				break
 			}
-			out.Versions = append(out.Versions, *v.describe(r.at(v.version())))
+			out.Versions = append(out.Versions, *s.describe(v, r.at(v.version())))
 		}
 		return nil
 	})
