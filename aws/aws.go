@@ -91,6 +91,35 @@ func FirstAttempt(ctx context.Context) bool {
 	return first
 }
 
+// Unsettled is what work that goes ahead of the disk depends on: facts that can be seen and are not yet certain
+// to survive a crash.
+type Unsettled interface {
+	// Settle returns when they are.
+	Settle(ctx context.Context) error
+}
+
+type unsettledKey struct{}
+
+// WithUnsettled returns ctx for work that goes ahead of the disk. Only package store makes such contexts.
+func WithUnsettled(ctx context.Context, u Unsettled) context.Context {
+	return context.WithValue(ctx, unsettledKey{}, u)
+}
+
+// LookupUnsettled returns what work in ctx depends on, if it goes ahead of the disk.
+func LookupUnsettled(ctx context.Context) (Unsettled, bool) {
+	u, ok := ctx.Value(unsettledKey{}).(Unsettled)
+	return u, ok
+}
+
+// Settle returns when everything that happened in ctx is on disk. Whatever carries something out of the process
+// calls it first: a request, a mail, an invocation. Ordinarily that is so already and it returns at once.
+func Settle(ctx context.Context) error {
+	if u, ok := LookupUnsettled(ctx); ok {
+		return u.Settle(ctx)
+	}
+	return nil
+}
+
 // Access is one thing an operation wants to do, to be decided by policy before it runs.
 type Access struct {
 	Action   string // "sqs:SendMessage"; empty means the operation's own action

@@ -44,7 +44,8 @@ type Runner interface {
 // Env is one execution environment: it runs one invocation at a time.
 type Env interface {
 	// Invoke runs one invocation. A function that fails, crashes or runs out of time is a Result;
-	// an error means the function was not run, or not to its end, through no fault of its own.
+	// an error means the function was not run, or not to its end, through no fault of its own. It calls
+	// aws.Settle first: what a function is told is on disk.
 	Invoke(ctx context.Context, in Invocation) (Result, error)
 	// Alive reports whether the environment can take another invocation.
 	Alive() bool

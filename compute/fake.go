@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fogbank/aws"
 	"fogbank/world"
 )
 
@@ -159,6 +160,9 @@ func (e *fakeEnv) Close()      { e.closed.Store(true) }
 
 // Invoke runs the handler until the function's timeout.
 func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
+	if err := aws.Settle(ctx); err != nil {
+		return Result{}, err
+	}
 	start := e.world.Start()
 	limited, cancel := e.world.WithTimeout(ctx, e.spec.Timeout)
 	defer cancel()

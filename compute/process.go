@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fogbank/aws"
 	"fogbank/world"
 )
 
@@ -233,9 +234,12 @@ func (p *Process) Close() {
 }
 
 // Start starts a process for the function.
-func (p *Process) Start(_ context.Context, s Spec) (Env, error) {
+func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 	if err := p.refusal(); err != nil {
 		return broken{"Sandbox.Unavailable", err.Error()}, nil
+	}
+	if err := aws.Settle(ctx); err != nil {
+		return nil, err
 	}
 	task, err := p.o.Code.Dir(s.Code)
 	if err != nil {
@@ -354,6 +358,9 @@ func (e *environment) Alive() bool {
 
 // Invoke hands an invocation to the runtime and waits for its answer, its end, or the timeout.
 func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error) {
+	if err := aws.Settle(ctx); err != nil {
+		return Result{}, err
+	}
 	w := &work{in: in, taken: make(chan struct{}), done: make(chan struct{})}
 	cold := !e.warm
 	if r, err := e.offer(ctx, w, cold); r != nil || err != nil {

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+
+	"fogbank/aws"
 )
 
 // relay is the server that takes mail.
@@ -107,6 +109,9 @@ func (c *Client) Send(ctx context.Context, m *Mail) error {
 	text, err := m.message(c.relay.from)
 	if err != nil {
 		return &refusal{err}
+	}
+	if err := aws.Settle(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := c.world.WithTimeout(ctx, Timeout)
 	defer cancel()

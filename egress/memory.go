@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+
+	"fogbank/aws"
 )
 
 // maxRecorded is how many requests and mails a Memory keeps.
@@ -38,6 +40,9 @@ func (n *Memory) Do(ctx context.Context, r *Request) (*Answer, error) {
 			return nil, n.Guard.Check(a)
 		}
 	}
+	if err := aws.Settle(ctx); err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	if len(n.requests) < maxRecorded {
 		n.requests = append(n.requests, Request{r.Method, r.URL, slices.Clone(r.Headers), slices.Clone(r.Body), r.Trusted})
@@ -53,9 +58,12 @@ func (n *Memory) Do(ctx context.Context, r *Request) (*Answer, error) {
 func (n *Memory) Mails() bool { return n.Relay }
 
 // Send implements Network.
-func (n *Memory) Send(_ context.Context, m *Mail) error {
+func (n *Memory) Send(ctx context.Context, m *Mail) error {
 	if _, err := m.message("no-reply@fogbank.test"); err != nil {
 		return &refusal{err}
+	}
+	if err := aws.Settle(ctx); err != nil {
+		return err
 	}
 	if n.Accept != nil {
 		if err := n.Accept(m); err != nil {

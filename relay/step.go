@@ -18,7 +18,7 @@ func (r *Relay[V]) Step(ctx context.Context, db *store.DB) (did bool, err error)
 	if err != nil || !did {
 		return false, err
 	}
-	o, ok := r.attempt(ctx, w, slog.New(slog.DiscardHandler), item)
+	o, ok := r.attempt(ctx, db, w, slog.New(slog.DiscardHandler), item)
 	if !ok {
 		return true, ctx.Err()
 	}

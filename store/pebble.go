@@ -43,7 +43,7 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 	cache := pebble.NewCache(o.CacheBytes + (memTables+1)*int64(o.MemTableBytes))
 	defer cache.Unref()
 	opts := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          logFS{o.FS},
 		Cache:                       cache,
 		Logger:                      pebbleLog{o.Log, fatal},
 		FormatMajorVersion:          pebbleFormat,

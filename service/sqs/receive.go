@@ -114,9 +114,10 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	deadline := begin.Add(time.Duration(t.wait) * time.Second)
 	w := s.db.Watch(o.topic)
 	defer w.Close()
+	looking := s.db.Early(ctx, 0) // what is seen is told only by taking it
 	for {
 		changed := w.Changed()
-		visible, err := s.peek(ctx, &o)
+		visible, err := s.peek(looking, &o)
 		if err != nil {
 			return nil, err
 		}
@@ -126,6 +127,9 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 			}
 		}
 		if !s.world.WaitUntil(ctx, changed, deadline) {
+			if err := aws.Settle(looking); err != nil {
+				return nil, err
+			}
 			return &sqs.ReceiveMessageOutput{}, nil
 		}
 	}
