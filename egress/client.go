@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"fogbank/aws"
 	"fogbank/world"
 )
 
@@ -117,6 +118,9 @@ func CheckURL(text string) error {
 func (c *Client) Do(ctx context.Context, r *Request) (*Answer, error) {
 	if err := CheckURL(r.URL); err != nil {
 		return nil, &refusal{err}
+	}
+	if err := aws.Settle(ctx); err != nil {
+		return nil, err
 	}
 	ctx, cancel := c.world.WithTimeout(ctx, Timeout)
 	defer cancel()

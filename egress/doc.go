@@ -58,7 +58,7 @@ type Mail struct {
 	At      time.Time
 }
 
-// Network carries requests and mail to the outside.
+// Network carries requests and mail to the outside, after aws.Settle.
 type Network interface {
 	// Do sends a request. Any status is an answer, not an error. An error that Refused reports will come
 	// again however often one tries.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fogbank/aws"
 	"fogbank/store"
 	"fogbank/world"
 
@@ -26,7 +27,7 @@ func slowDisk(fs vfs.FS, delay func() time.Duration) vfs.FS {
 	}))
 }
 
-// TestInside: a delivery that stays inside begins while its item is on the way to the disk, any other when it is there.
+// TestInside: a delivery begins while its item is on the way to the disk, and leaves the process when it is there.
 func TestInside(t *testing.T) {
 	for _, inside := range []bool{true, false} {
 		t.Run(fmt.Sprint(inside), func(t *testing.T) {
@@ -40,8 +41,13 @@ func TestInside(t *testing.T) {
 				var after time.Duration
 				begin := w.Start()
 				delivered := make(chan struct{})
-				r := New(Options[int]{Name: "inside", Inside: func(int) bool { return inside },
-					Deliver: func(context.Context, Item[int]) error {
+				r := New(Options[int]{Name: "inside",
+					Deliver: func(ctx context.Context, _ Item[int]) error {
+						if !inside {
+							if err := aws.Settle(ctx); err != nil {
+								t.Error(err)
+							}
+						}
 						after = w.Elapsed(begin)
 						close(delivered)
 						return nil
@@ -93,7 +99,7 @@ func cutInside(seed uint64) (effected int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	r := New(Options[int]{Name: "cut", Inside: func(int) bool { return true }, Deliver: func(ctx context.Context, i Item[int]) error {
+	r := New(Options[int]{Name: "cut", Deliver: func(ctx context.Context, i Item[int]) error {
 		return db.Update(ctx, func(tx *store.Tx) error { effects.Put(tx, store.K(i.Value), i.Value); return nil })
 	}})
 	r.Start(db, w, nil)

@@ -218,7 +218,7 @@ func (r *Relay[V]) rest(l *lane[V]) {
 
 // work delivers one item.
 func (r *Relay[V]) work(ctx context.Context, l *lane[V], item Item[V]) {
-	o, ok := r.attempt(ctx, r.w, r.log, item)
+	o, ok := r.attempt(ctx, r.db, r.w, r.log, item)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.free++

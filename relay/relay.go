@@ -15,7 +15,9 @@
 //	relay/NAME/retry  (account, region, lane, due, stamp) → the same, for items that failed
 //	relay/cursor      (name) per tenant → a Tail's cursor and failures
 //
-// The removal of delivered items is committed with UpdateSoon: no delivery waits for the disk on its account.
+// A delivery begins when its item can be seen, while the item's sync is under way, and inside the process nothing
+// of it waits for the disk: the item's log entry is ahead of whatever the delivery commits. What leaves the process waits
+// for both (store.DB.Early). The removal of delivered items is committed with UpdateSoon.
 package relay
 
 import (
@@ -66,7 +68,8 @@ type Options[V any] struct {
 	Name string // such as "sns/delivery"
 	// Deliver does the work; nil means it is done. Its context carries an aws.Call with the account and
 	// region of the transaction that added the item, and is one of aws.WithFirstAttempt when it is certain that
-	// the item was never delivered before.
+	// the item was never delivered before. It goes ahead of the disk (store.DB.Early): what Deliver carries out
+	// of the process, it carries after aws.Settle.
 	Deliver func(ctx context.Context, item Item[V]) error
 	// Retry says after how long to try again, or not at all. item.Attempts counts the failure that just
 	// happened. When nil: for ever, after 100 ms at first, doubling to a minute.
@@ -76,10 +79,6 @@ type Options[V any] struct {
 	Dead    func(ctx context.Context, item Item[V], err error) error
 	Ordered bool // within each lane
 	Lanes   int  // deliveries at once; 128 when 0
-	// Inside reports that delivering v changes nothing but the relay's own store. Such a delivery begins while
-	// the item is still on its way to the disk: whatever it stores comes later in the same log, and so is lost
-	// with the item if that is. All others begin when the item is durable. When nil: none is.
-	Inside func(v V) bool
 }
 
 // Relay is one hop. Make it with New.
@@ -192,17 +191,12 @@ type outcome[V any] struct {
 }
 
 // attempt delivers an item and decides what becomes of it; ok is false when the world stopped meanwhile.
-func (r *Relay[V]) attempt(ctx context.Context, w *world.World, log *slog.Logger, item Item[V]) (o outcome[V], ok bool) {
-	ctx = aws.WithCall(ctx, &aws.Call{Account: item.account, Region: item.region})
+func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, log *slog.Logger, item Item[V]) (o outcome[V], ok bool) {
+	ctx = aws.WithCall(db.Early(ctx, item.stamp), &aws.Call{Account: item.account, Region: item.region})
 	if item.fresh && item.Attempts == 0 {
 		ctx = aws.WithFirstAttempt(ctx)
 	}
 	o.item = item
-	if item.fresh && (r.o.Inside == nil || !r.o.Inside(item.Value)) {
-		if err := r.db.Durable(ctx, item.stamp); err != nil {
-			return o, false // the disk failed, or the world stops
-		}
-	}
 	err := r.deliver(ctx, item)
 	if err == nil {
 		return o, true

@@ -51,13 +51,14 @@ type Seq struct{ N uint64 }
 
 // Update runs fn and makes its changes durable, all or none, as though transactions ran one after
 // another: what fn read has not changed when its writes take effect. fn may run several times, so it
-// touches nothing but tx, and variables it sets anew each time. When Update returns nil the changes are on disk.
+// touches nothing but tx, and variables it sets anew each time. When Update returns nil the changes are on disk,
+// except in work that goes ahead of the disk (Early), where they are visible.
 //
 // locks are names of things many transactions change at once, such as one counter: transactions naming a
 // common lock run one after another, instead of discovering at the commit that they were in each other's
 // way. The lock is released before the wait for the disk. They are never needed for correctness.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error, locks ...string) error {
-	return db.update(ctx, fn, true, locks)
+	return db.update(ctx, fn, db.early(ctx) == nil, locks)
 }
 
 // UpdateSoon is Update without the wait for the disk: the changes are visible at once and durable a few
@@ -81,7 +82,14 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, sync bool, locks [
 		if errors.Is(err, errStale) {
 			continue
 		}
+		e := db.early(ctx)
+		if e != nil {
+			raise(&e.need, c.n)
+		}
 		if c.batch == nil {
+			if e != nil {
+				return err
+			}
 			if werr := db.await(ctx, c.n); werr != nil {
 				return werr
 			}

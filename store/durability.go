@@ -119,12 +119,7 @@ func (db *DB) settle(b batch, n uint64, err error) error {
 	return nil
 }
 
-// Durable returns when the rows that Table.Add gave the stamp are on disk.
-func (db *DB) Durable(ctx context.Context, stamp uint64) error {
-	return db.await(ctx, stamp>>stampBits)
-}
-
-// awaitReads returns when all that t read is durable.
+// awaitReads returns when all that t read is durable, or in work ahead of the disk at once, noting it.
 func (db *DB) awaitReads(ctx context.Context, t *txn) error {
 	at := db.durable.at.Load()
 	need := t.need
@@ -132,6 +127,13 @@ func (db *DB) awaitReads(ctx context.Context, t *txn) error {
 		for _, s := range t.ranges {
 			need = max(need, db.history.touched(s, at, t.seen))
 		}
+	}
+	if need <= at {
+		return nil
+	}
+	if e := db.early(ctx); e != nil {
+		raise(&e.need, need)
+		return nil
 	}
 	return db.await(ctx, need)
 }

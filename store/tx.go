@@ -41,9 +41,9 @@ func (tx *Tx) Wake(topic string) {
 	}
 }
 
-// AfterCommit calls f once the commit can be seen, and never when there is none. Durable waits until it is on disk,
-// too: before then nothing may come of it but what is stored here. The calls of all transactions are made in the
-// order of their commits, one at a time, so f must be short and must not wait.
+// AfterCommit calls f once the commit can be seen, or never if there is none. The calls of all transactions are
+// made in the order of their commits, one at a time, so f must be short and must not wait. The commit may not
+// be durable yet: what f begins is to go on in a context of DB.Early.
 func (tx *Tx) AfterCommit(f func()) {
 	tx.t.changing()
 	tx.t.after = append(tx.t.after, f)

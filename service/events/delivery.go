@@ -241,13 +241,6 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	return fmt.Errorf("events: a target %s", d.ARN)
 }
 
-// inside reports whether the target does nothing at once but store what it is sent.
-func (d *delivery) inside() bool {
-	arn := aws.ARN(d.ARN)
-	return slices.Contains([]string{"sqs", "sns", "lambda", "logs"}, arn.Service()) ||
-		arn.Service() == "events" && strings.HasPrefix(arn.Resource(), "event-bus/")
-}
-
 func (d *delivery) queueURL(queue string) string {
 	host := d.Host
 	if host == "" {

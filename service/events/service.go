@@ -88,7 +88,6 @@ func New(db *store.DB, w *world.World, log *slog.Logger, to Clients) *Service {
 		Retry:   s.retry,
 		Dead:    s.dead,
 		Lanes:   deliveryLanes,
-		Inside:  func(d delivery) bool { return d.inside() },
 	})
 	s.authorizing = s.newAuthorizing()
 	return s

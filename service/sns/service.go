@@ -75,7 +75,6 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 		// succeed is dead at once, so only an endpoint that is down holds up its own lane.
 		Ordered: true,
 		Lanes:   deliveryLanes,
-		Inside:  func(delivery) bool { return true }, // a queue's message, a function's waiting event
 	})
 	s.outside = relay.New(relay.Options[delivery]{
 		Name:    "sns/outside",
@@ -89,7 +88,6 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 		Deliver: s.carry,
 		Ordered: true, // a lane is a topic
 		Lanes:   spreadLanes,
-		Inside:  func(spread) bool { return true },
 	})
 	return s
 }
