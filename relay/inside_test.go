@@ -53,6 +53,7 @@ func TestInside(t *testing.T) {
 						return nil
 					}})
 				r.Start(db, w, nil)
+				synctest.Wait() // what earlier lives left was looked for
 				begin = w.Start()
 				add(t, db, r, "lane", 1)
 				<-delivered
