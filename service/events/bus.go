@@ -80,6 +80,17 @@ func findBus(tx *store.Tx, given string) (bus, error) {
 	return b, nil
 }
 
+// known is findBus for who needs only to know that there is such a bus: of one that is there nothing is read.
+func known(tx *store.Tx, given string) error {
+	if arn := aws.ARN(given); arn.Service() == "" || arn.Account() == tx.Account() && arn.Region() == tx.Region() {
+		if _, ok, _ := busPolicies.Get(tx, store.K(busName(given))); ok {
+			return nil
+		}
+	}
+	_, err := findBus(tx, given)
+	return err
+}
+
 // arnOf returns the ARN of a bus of the tenant.
 func arnOf(tx *store.Tx, name string) string {
 	return string(aws.MakeARN("events", tx.Region(), tx.Account(), "event-bus/"+name))

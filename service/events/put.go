@@ -165,7 +165,7 @@ func (s *Service) PutEvents(ctx context.Context, in *events.PutEventsInput) (*ev
 func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
 	name := busName(bus)
 	if name != defaultBus || bus != "" && bus != defaultBus {
-		if _, err := findBus(tx, bus); err != nil {
+		if err := known(tx, bus); err != nil {
 			return err
 		}
 	}
