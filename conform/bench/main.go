@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,7 @@ func main() {
 	out := flag.String("out", "", "file to write the table to, besides the standard output")
 	only := flag.String("only", "", "run the measurements whose names contain this")
 	gigabyte := flag.Bool("gigabyte", true, "measure the start on a directory of 1 GB, which it writes first")
+	large := flag.Int("large", 0, "load a table with so many 200-byte items, and measure that too")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "fogbank-bench-")
 	if err != nil {
@@ -50,12 +52,19 @@ func main() {
 		run  func() error
 	}{
 		{"limits", b.limits}, {"start", b.start}, {"sns", b.snsToSQS}, {"invoke", b.invoke}, {"orders", b.orders},
+		{"dynamodb", b.dynamodb}, {"streams", b.streams}, {"messages", b.messages}, {"events", b.events},
 	}
 	if *gigabyte {
 		measurements = append(measurements, struct {
 			name string
 			run  func() error
 		}{"gigabyte", b.gigabyte})
+	}
+	if *large > 0 {
+		measurements = append(measurements, struct {
+			name string
+			run  func() error
+		}{"large", func() error { return b.large(*large) }})
 	}
 	for _, m := range measurements {
 		if !strings.Contains(m.name, *only) && m.name != "limits" {
@@ -83,6 +92,8 @@ type bench struct {
 	dir     string
 	handler []float64 // ms
 	sync    []float64 // ms
+	rate64  float64   // of the handler, calls a second with 64 clients,
+	rate32  float64   // and with 32
 	figures []figure
 }
 
@@ -93,9 +104,9 @@ func (b *bench) add(what, target, got, limit string) {
 func (b *bench) table() string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "# Figures\n\nWritten by `make bench` on %s, %d CPUs (%s/%s), client and server sharing them. The limits were measured in the same run: "+
-		"the *handler* is a bare `net/http` server that verifies SigV4 and parses the JSON, called by the same SDK client (p50 %.2f ms); a *sync* is an append of 1 KiB and fsync (p50 %.2f ms, p99 %.2f ms).\n\n"+
+		"the *handler* is a bare `net/http` server that verifies SigV4 and parses the JSON, called by the same client (the SDK's: p50 %.2f ms; %.0f calls/s with 64 clients that do little more than send); a *sync* is an append of 1 KiB and fsync (p50 %.2f ms, p99 %.2f ms).\n\n"+
 		"| what | target | measured | beside the limits |\n|---|---|---|---|\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, at(b.handler, 50), at(b.sync, 50), at(b.sync, 99))
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, at(b.handler, 50), b.rate64, at(b.sync, 50), at(b.sync, 99))
 	for _, f := range b.figures {
 		fmt.Fprintf(&t, "| %s | %s | %s | %s |\n", f.what, f.target, f.got, f.limit)
 	}
@@ -110,8 +121,10 @@ func (b *bench) limits() (err error) {
 	if b.handler, err = handlerLimit(2000); err != nil {
 		return err
 	}
-	b.sync, err = syncLimit(b.dir, 1000)
-	return err
+	if b.sync, err = syncLimit(b.dir, 1000); err != nil {
+		return err
+	}
+	return b.handlerRates()
 }
 
 func (b *bench) server(name string) (*server.Server, error) {
@@ -253,6 +266,19 @@ func (b *bench) invoke() error {
 		return err
 	}
 	b.add("warm Invoke, Go function", "p50 ≤ 0.8 ms", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", at(all, 50), at(all, 99)), fmt.Sprintf("p50 is %.1f × the handler", at(all, 50)/at(b.handler, 50)))
+	c := newCaller(s.URL())
+	invoke, err := c.sign("lambda", "/2015-03-31/functions/echo/invocations", `{"n":1}`, http.Header{"Content-Type": {"application/json"}})
+	if err != nil {
+		return err
+	}
+	if _, err := c.cycle(fewer, []*signed{invoke}); err != nil { // until as many environments are warm
+		return err
+	}
+	rate, err := c.cycle(fewer, []*signed{invoke})
+	if err != nil {
+		return err
+	}
+	b.rate("warm Invoke, 32 clients", "≥ 25 % of the handler", rate, b.rate32, "the handler with 32 clients")
 	return nil
 }
 
