@@ -18,7 +18,7 @@ func (b *bench) large(items int) error {
 	}
 	defer s.Stop()
 	c := newCaller(s.URL())
-	if _, err := c.post("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"l","BillingMode":"PAY_PER_REQUEST",`+
+	if _, err := c.post("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"large","BillingMode":"PAY_PER_REQUEST",`+
 		`"AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (b *bench) large(items int) error {
 	took := time.Since(begin)
 	gets := make([]*signed, 20_000)
 	for i := range gets {
-		if gets[i], err = c.json("dynamodb", "DynamoDB_20120810.GetItem", fmt.Sprintf(`{"TableName":"l","Key":{"k":{"S":"k%09d"}}}`, rand.IntN(items))); err != nil {
+		if gets[i], err = c.json("dynamodb", "DynamoDB_20120810.GetItem", fmt.Sprintf(`{"TableName":"large","Key":{"k":{"S":"k%09d"}}}`, rand.IntN(items))); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func fillLarge(c *caller, items int) error {
 				if first >= items {
 					return
 				}
-				if err := putBatch(c, "l", min(25, items-first), func(i int) string {
+				if err := putBatch(c, "large", min(25, items-first), func(i int) string {
 					return fmt.Sprintf(`{"k":{"S":"k%09d"},"v":{"S":"%s"}}`, first+i, value)
 				}); err != nil {
 					failed.CompareAndSwap(nil, &err)

@@ -128,7 +128,7 @@ func (c *caller) cycle(workers int, list []*signed) (float64, error) {
 	})
 }
 
-// handlerRates measures the bare handler under the throughput cases' client.
+// handlerRates measures the bare handler under the throughput cases' client, anew for each group of cases.
 func (b *bench) handlerRates() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

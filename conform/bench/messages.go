@@ -25,6 +25,9 @@ func (b *bench) messages() error {
 	}
 	defer s.Stop()
 	c := newCaller(s.URL())
+	if err := b.handlerRates(); err != nil {
+		return err
+	}
 	for _, name := range []string{"send", "batch", "cycle"} {
 		if err := queue(c, name); err != nil {
 			return err
@@ -134,6 +137,9 @@ func (b *bench) events() error {
 	}
 	b.add("PutEvents matched by one rule → SQS long poll returns", "p50 ≤ 0.7 ms, p99 ≤ 6 ms", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", at(all, 50), at(all, 99)),
 		fmt.Sprintf("p50 is %.1f × (two syncs and a handler call)", at(all, 50)/(2*at(b.sync, 50)+at(b.handler, 50))))
+	if err := b.handlerRates(); err != nil {
+		return err
+	}
 	put, err := c.json("events", "AWSEvents.PutEvents", event("hundred", "k50"))
 	if err != nil {
 		return err

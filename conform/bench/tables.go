@@ -24,6 +24,9 @@ func (b *bench) dynamodb() error {
 	if err := fillTables(c); err != nil {
 		return err
 	}
+	if err := b.handlerRates(); err != nil {
+		return err
+	}
 	value := strings.Repeat("x", 1000)
 	gets, puts, queries, pairs := make([]*signed, 2000), make([]*signed, 2000), make([]*signed, partitions), make([]*signed, 2000)
 	for i := range gets {
@@ -32,11 +35,11 @@ func (b *bench) dynamodb() error {
 			to                 **signed
 			operation, request string
 		}{
-			{&gets[i], "GetItem", fmt.Sprintf(`{"TableName":"t","Key":{"k":{"S":"k%06d"}}}`, key)},
-			{&puts[i], "PutItem", fmt.Sprintf(`{"TableName":"t","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}`, key, value)},
-			{&queries[i%partitions], "Query", fmt.Sprintf(`{"TableName":"q","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{":p":{"S":"p%d"}}}`, i%partitions)},
-			{&pairs[i], "TransactWriteItems", fmt.Sprintf(`{"TransactItems":[{"Put":{"TableName":"t","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}},`+
-				`{"Update":{"TableName":"t","Key":{"k":{"S":"u%06d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`, key, value, rand.IntN(loadedItems))},
+			{&gets[i], "GetItem", fmt.Sprintf(`{"TableName":"items","Key":{"k":{"S":"k%06d"}}}`, key)},
+			{&puts[i], "PutItem", fmt.Sprintf(`{"TableName":"items","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}`, key, value)},
+			{&queries[i%partitions], "Query", fmt.Sprintf(`{"TableName":"lists","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{":p":{"S":"p%d"}}}`, i%partitions)},
+			{&pairs[i], "TransactWriteItems", fmt.Sprintf(`{"TransactItems":[{"Put":{"TableName":"items","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}},`+
+				`{"Update":{"TableName":"items","Key":{"k":{"S":"u%06d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`, key, value, rand.IntN(loadedItems))},
 		}
 		for _, f := range forms {
 			if *f.to, err = c.json("dynamodb", "DynamoDB_20120810."+f.operation, f.request); err != nil {
@@ -45,7 +48,7 @@ func (b *bench) dynamodb() error {
 		}
 	}
 	hot, err := c.json("dynamodb", "DynamoDB_20120810.UpdateItem",
-		`{"TableName":"t","Key":{"k":{"S":"hot"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`)
+		`{"TableName":"items","Key":{"k":{"S":"hot"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}`)
 	if err != nil {
 		return err
 	}
@@ -68,11 +71,11 @@ func (b *bench) dynamodb() error {
 	return nil
 }
 
-// fillTables makes t, with 1 KiB items, and q, with partitions of 20 small ones.
+// fillTables makes items, of 1 KiB each, and lists, with partitions of 20 small ones.
 func fillTables(c *caller) error {
 	for _, create := range []string{
-		`{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
-		`{"TableName":"q","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"},{"AttributeName":"s","AttributeType":"N"}],` +
+		`{"TableName":"items","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}]}`,
+		`{"TableName":"lists","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"},{"AttributeName":"s","AttributeType":"N"}],` +
 			`"KeySchema":[{"AttributeName":"p","KeyType":"HASH"},{"AttributeName":"s","KeyType":"RANGE"}]}`,
 	} {
 		if _, err := c.post("dynamodb", "DynamoDB_20120810.CreateTable", create); err != nil {
@@ -81,14 +84,14 @@ func fillTables(c *caller) error {
 	}
 	value, small := strings.Repeat("x", 1000), strings.Repeat("y", 230)
 	for at := 0; at < loadedItems; at += 25 {
-		if err := putBatch(c, "t", 25, func(i int) string {
+		if err := putBatch(c, "items", 25, func(i int) string {
 			return fmt.Sprintf(`{"k":{"S":"k%06d"},"v":{"S":"%s"}}`, at+i, value)
 		}); err != nil {
 			return err
 		}
 	}
 	for p := range partitions {
-		if err := putBatch(c, "q", 20, func(i int) string {
+		if err := putBatch(c, "lists", 20, func(i int) string {
 			return fmt.Sprintf(`{"p":{"S":"p%d"},"s":{"N":"%d"},"v":{"S":"%s"}}`, p, i, small)
 		}); err != nil {
 			return err
@@ -121,7 +124,7 @@ func batchOf(table string, n int, item func(i int) string) string {
 func batchesOf25(c *caller, value string) (list []*signed, err error) {
 	for range 200 {
 		keys := rand.Perm(loadedItems)
-		s, err := c.json("dynamodb", "DynamoDB_20120810.BatchWriteItem", batchOf("t", 25, func(i int) string {
+		s, err := c.json("dynamodb", "DynamoDB_20120810.BatchWriteItem", batchOf("items", 25, func(i int) string {
 			return fmt.Sprintf(`{"k":{"S":"k%06d"},"v":{"S":"%s"}}`, keys[i], value)
 		}))
 		if err != nil {
@@ -140,7 +143,7 @@ func (b *bench) streams() error {
 	}
 	defer s.Stop()
 	c := newCaller(s.URL())
-	made, err := c.post("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"s","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],`+
+	made, err := c.post("dynamodb", "DynamoDB_20120810.CreateTable", `{"TableName":"streamed","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],`+
 		`"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}],"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`)
 	if err != nil {
 		return err
@@ -151,7 +154,7 @@ func (b *bench) streams() error {
 	}
 	var all []float64
 	for i := range 600 {
-		put, err := c.json("dynamodb", "DynamoDB_20120810.PutItem", fmt.Sprintf(`{"TableName":"s","Item":{"k":{"S":"k%d"},"v":{"S":"%s"}}}`, i, strings.Repeat("x", 1000)))
+		put, err := c.json("dynamodb", "DynamoDB_20120810.PutItem", fmt.Sprintf(`{"TableName":"streamed","Item":{"k":{"S":"k%d"},"v":{"S":"%s"}}}`, i, strings.Repeat("x", 1000)))
 		if err != nil {
 			return err
 		}
