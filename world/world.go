@@ -20,7 +20,6 @@ import (
 type World struct {
 	mu     sync.Mutex
 	chance *rand.Rand   // nil: cryptographic
-	drawn  sync.Pool    // *draw
 	offset atomic.Int64 // nanoseconds; set by Travel
 	work   sync.WaitGroup
 	ctx    context.Context
@@ -66,7 +65,7 @@ func (w *World) Travel(d time.Duration) {
 // Read fills p with chance; it never fails.
 func (w *World) Read(p []byte) (int, error) {
 	if w.chance == nil {
-		w.draw(p)
+		crand.Read(p)
 		return len(p), nil
 	}
 	w.mu.Lock()
@@ -77,34 +76,6 @@ func (w *World) Read(p []byte) (int, error) {
 		n += copy(p[n:], b[:])
 	}
 	return len(p), nil
-}
-
-// draw is cryptographic chance drawn ahead: a system call for each of the few bytes of an identifier would be a
-// twentieth of a small request's cost.
-type draw struct {
-	b    [512]byte
-	left int
-}
-
-// draw fills p with cryptographic chance that is given to nobody else, and kept nowhere.
-func (w *World) draw(p []byte) {
-	if len(p) > 64 {
-		crand.Read(p)
-		return
-	}
-	d, _ := w.drawn.Get().(*draw)
-	if d == nil {
-		d = &draw{}
-	}
-	if d.left < len(p) {
-		crand.Read(d.b[:])
-		d.left = len(d.b)
-	}
-	taken := d.b[d.left-len(p) : d.left]
-	copy(p, taken)
-	clear(taken)
-	d.left -= len(p)
-	w.drawn.Put(d)
 }
 
 // Uint64 returns chance.
