@@ -17,12 +17,13 @@ import (
 	"fogbank/world"
 )
 
-// Cursors in a shard: "" is the stream's starting position.
+// Cursors in a shard: "" is its oldest record.
 const (
-	cursorAfter = "seq:"  // after this sequence number
-	cursorAt    = "iter:" // an iterator of LATEST, until the first record
-	cursorSince = "since" // from the oldest, but nothing older than Since
-	cursorEnd   = "end"   // the shard is done with
+	cursorLatest = "latest"
+	cursorAfter  = "seq:"  // after this sequence number
+	cursorAt     = "iter:" // an iterator of LATEST, until the first record
+	cursorSince  = "since" // from the oldest, but nothing older than Since
+	cursorEnd    = "end"   // the shard is done with
 )
 
 const (
@@ -83,97 +84,22 @@ type Stream struct {
 	Note func(ctx context.Context, err error)
 }
 
-// Follow follows every shard of the stream, children after their parents, until ctx ends.
-func (s *Stream) Follow(ctx context.Context) {
-	tails := map[string]*relay.Tail[Record]{}
-	ended := map[string]bool{}
-	ends := make(chan string, 64)
-	defer func() {
-		for _, t := range tails {
-			t.Stop()
-		}
-	}()
-	first := true
-	for ctx.Err() == nil {
-		shards, err := s.shards(ctx)
-		if err != nil {
-			s.Note(ctx, err)
-			s.World.Wait(ctx, nil, discoverDelay)
-			continue
-		}
-		listed := map[string]bool{}
-		for i := range shards {
-			listed[shards[i].GetShardId()] = true
-		}
-		s.forget(ctx, tails, listed)
-		for i := range shards {
-			id, parent := shards[i].GetShardId(), shards[i].GetParentShardId()
-			if tails[id] == nil && (!listed[parent] || ended[parent]) {
-				tails[id] = s.tail(id, first && !listed[parent], ends)
-				tails[id].Start(s.DB, s.World, s.Log)
-			}
-		}
-		first = false
-		select {
-		case id := <-ends:
-			ended[id] = true
-		case <-ctx.Done():
-		}
-	}
-}
-
-// forget ends the tails of shards that are gone, with their positions.
-func (s *Stream) forget(ctx context.Context, tails map[string]*relay.Tail[Record], listed map[string]bool) {
-	for id, t := range tails {
-		if listed[id] {
-			continue
-		}
-		t.Stop()
-		err := s.DB.Update(ctx, func(tx *store.Tx) error { t.Forget(tx); return nil })
-		if err != nil {
-			return // the position is of no harm
-		}
-		delete(tails, id)
-	}
-}
-
-// shards lists the stream's shards.
-func (s *Stream) shards(ctx context.Context) (list []dynamodbstreams.Shard, err error) {
-	as, err := s.Role(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	ctx = as.In(ctx, s.ARN.Account(), s.ARN.Region())
-	in := &dynamodbstreams.DescribeStreamInput{StreamArn: string(s.ARN)}
-	for {
-		out, err := dynamodbstreams.Client{Invoke: s.Calls}.DescribeStream(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, out.StreamDescription.Shards...)
-		if in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId; in.ExclusiveStartShardId == nil {
-			return list, nil
-		}
-	}
-}
-
 // shardReader reads one shard for a tail.
 type shardReader struct {
 	*Stream
-	shard   string
-	initial bool // there when the consumer was made: its position is Start
-	ends    chan<- string
-	as      *Session
+	shard string
+	ends  chan<- string
+	as    *Session
 
 	cursor, iterator string // the iterator that goes on after cursor
 	ended            bool
 }
 
 // tail makes the tail of a shard. Its goroutine is the only one that uses the reader.
-func (s *Stream) tail(shard string, initial bool, ends chan<- string) *relay.Tail[Record] {
-	h := &shardReader{Stream: s, shard: shard, initial: initial, ends: ends}
+func (s *Stream) tail(shard, first string, ends chan<- string) *relay.Tail[Record] {
+	h := &shardReader{Stream: s, shard: shard, ends: ends}
 	return relay.NewTail(s.Account, s.Region, relay.TailOptions[Record]{
-		Name: s.Name + "/" + shard, Topic: string(s.ARN) + "/" + shard, Limit: s.Batch * s.Parallel,
+		Name: s.Name + "/" + shard, Topic: string(s.ARN) + "/" + shard, First: first, Limit: s.Batch * s.Parallel,
 		Linger: s.Window,
 		Read:   h.read, Deliver: h.deliver, Failed: h.failed,
 	})
@@ -182,7 +108,7 @@ func (s *Stream) tail(shard string, initial bool, ends chan<- string) *relay.Tai
 // read is relay.TailOptions.Read: records that pass the filters, and the cursor after the last one looked at.
 func (h *shardReader) read(ctx context.Context, cursor string, limit int) (out []Record, next string, err error) {
 	if cursor == cursorEnd {
-		h.finish()
+		h.finish(ctx)
 		return nil, cursor, nil
 	}
 	if h.as, err = h.Role(ctx, h.as); err == nil {
@@ -196,13 +122,14 @@ func (h *shardReader) read(ctx context.Context, cursor string, limit int) (out [
 	return out, next, err
 }
 
-// finish tells, once, that the shard is done with.
-func (h *shardReader) finish() {
+// finish tells, once, that the shard is done with. It is called when that is stored, so never while records of the
+// shard are still to be delivered.
+func (h *shardReader) finish(ctx context.Context) {
 	if !h.ended {
 		h.ended = true
 		select {
 		case h.ends <- h.shard:
-		case <-h.World.Done():
+		case <-ctx.Done():
 		}
 	}
 }
@@ -244,7 +171,6 @@ func (h *shardReader) pages(ctx context.Context, cursor string, limit int) (out 
 		}
 		if page.NextShardIterator == nil {
 			if len(out) == 0 {
-				h.finish()
 				next = cursorEnd
 			}
 			h.iterator = ""
@@ -278,10 +204,7 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 	if after, ok := strings.CutPrefix(cursor, cursorAfter); ok {
 		in.ShardIteratorType, in.SequenceNumber = "AFTER_SEQUENCE_NUMBER", &after
 	}
-	latest := cursor == "" && h.Start == "LATEST"
-	if latest && !h.initial {
-		return "", cursorSince, nil // what the shard's parent did not hold, but nothing from before the consumer
-	}
+	latest := cursor == cursorLatest
 	if latest {
 		in.ShardIteratorType = "LATEST"
 	}
@@ -290,6 +213,9 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 	if aws.IsCode(err, "TrimmedDataAccessException") {
 		in.ShardIteratorType, in.SequenceNumber = "TRIM_HORIZON", nil
 		out, err = client.GetShardIterator(ctx, in)
+	}
+	if h.gone(err) {
+		return "", cursorEnd, nil
 	}
 	if err != nil {
 		return "", cursor, err
@@ -301,6 +227,11 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 		return "", cursorAt + *out.ShardIterator, nil
 	}
 	return *out.ShardIterator, cursor, nil
+}
+
+// gone reports whether err says that the shard, which was there, was trimmed with all its records.
+func (h *shardReader) gone(err error) bool {
+	return aws.IsCode(err, "ResourceNotFoundException") && strings.HasSuffix(err.Error(), "Shard does not exist")
 }
 
 // deliver is relay.TailOptions.Deliver: it hands the records over, in as many lanes at

@@ -14,7 +14,7 @@ import (
 )
 
 // shard is a part of a stream: the changes of the items whose partition keys' hashes begin with From to To, in order. When too
-// much is written to it, it is closed and two others, each with half of its range, go on in its place.
+// much is written to it, it is closed and two others, each with half of its range, go on in its place; when it is old, one.
 type shard struct {
 	Number uint64
 	Parent uint64    `json:",omitempty"`
@@ -35,6 +35,8 @@ const (
 	shardRate  = 1000
 	// maxOpenShards bounds the shards of a stream that are written to; those that were are forgotten with their last record.
 	maxOpenShards = 32
+	// shardLife is after how long a shard is closed, and a child goes on in its place: about four hours in AWS, seen to hourly.
+	shardLife = 4 * time.Hour
 )
 
 // to is the last hash of the shard.
@@ -173,17 +175,48 @@ func (s *Service) split(ctx context.Context, n strain) error {
 
 // halve closes the shard after its record number last, and opens one for each half of its range.
 func (s *stream) halve(at *shard, last uint64, now time.Time) {
+	low := s.close(at, last, now)
+	high := low
+	low.To = at.From + (at.to()-at.From)/2
+	high.Number, high.From = low.Number+1, low.To+1
+	s.Shards = append(s.Shards, low, high)
+}
+
+// close closes the shard after its record number last, and returns a child that may go on in its place.
+func (s *stream) close(at *shard, last uint64, now time.Time) shard {
 	at.Closed = now
 	highest := uint64(0)
 	for i := range s.Shards {
 		highest = max(highest, s.Shards[i].Number)
 	}
-	middle := at.From + (at.to()-at.From)/2
-	child := shard{Parent: at.Number, Older: at.id(s), Opened: now, Base: at.Base + last}
-	low, high := child, child
-	low.Number, low.From, low.To = highest+1, at.From, middle
-	high.Number, high.From, high.To = highest+2, middle+1, at.To
-	s.Shards = append(s.Shards, low, high)
+	return shard{Number: highest + 1, Parent: at.Number, Older: at.id(s), Opened: now, From: at.From, To: at.To, Base: at.Base + last}
+}
+
+// renew replaces the shards that were open for shardLife, each by one child.
+func (s *Service) renew(ctx context.Context, id store.Key) error {
+	now := s.world.Now()
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok := streams.Get(tx, id)
+		if !ok {
+			return nil
+		}
+		var children []shard
+		for i := range st.Shards {
+			sh := &st.Shards[i]
+			if st.closed(sh) || sh.Opened.Add(shardLife).After(now) {
+				continue
+			}
+			tx.Wake(st.topic(sh))
+			child := st.close(sh, records.Last(tx, st.part(sh.Number)), now)
+			child.Number += uint64(len(children))
+			children = append(children, child)
+		}
+		if len(children) > 0 {
+			st.Shards = append(st.Shards, children...)
+			st.save(tx)
+		}
+		return nil
+	})
 }
 
 // save stores the stream, and in the record of its table while it is the table's.

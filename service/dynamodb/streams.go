@@ -158,7 +158,8 @@ func (s *stream) describe(tx *store.Tx, sh *shard) streamsapi.Shard {
 		out.ParentShardId = new(sh.Older)
 	}
 	if s.closed(sh) {
-		out.SequenceNumberRange.EndingSequenceNumber = new(sh.sequence(records.Last(tx, part)))
+		first, last := records.First(tx, part), max(records.Last(tx, part), 1) // the last may be trimmed, or there was none
+		out.SequenceNumberRange = &streamsapi.SequenceNumberRange{StartingSequenceNumber: new(sh.sequence(min(first, last))), EndingSequenceNumber: new(sh.sequence(last))}
 	}
 	return out
 }

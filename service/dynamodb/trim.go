@@ -10,13 +10,17 @@ import (
 // trims wake each stream hourly: id (table name, label) → the stream's ID.
 var trims = store.NewTimers[uint64]("dynamodb/trim")
 
-// trim forgets a stream's records older than a day, and a day after its end the stream. It looks for the oldest to
+// trim forgets a stream's records older than a day, shards that ended a day ago when they are empty, and a day after its end
+// the stream, and replaces shards that have become old. It looks for the oldest to
 // keep in a transaction of its own, so that it is not in the way of those who append.
 func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
 	now := s.world.Now()
 	var st stream
 	var ok bool
 	horizons := map[uint64]uint64{}
+	if err := s.renew(ctx, id); err != nil {
+		return err
+	}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		if st, ok = streams.Get(tx, id); ok {
 			for _, sh := range st.Shards {
@@ -38,7 +42,7 @@ func (s *Service) trim(ctx context.Context, id store.Key, _ uint64) error {
 		for _, sh := range st.Shards {
 			part, upTo := st.part(sh.Number), horizons[sh.Number]
 			switch {
-			case gone || !sh.Closed.IsZero() && records.Last(tx, part) <= max(upTo, records.First(tx, part)-1):
+			case gone || !sh.Closed.IsZero() && !sh.Closed.Add(retention).After(now) && records.Last(tx, part) <= max(upTo, records.First(tx, part)-1):
 				records.Drop(tx, part)
 				continue
 			case upTo > 0:
