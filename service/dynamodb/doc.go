@@ -13,7 +13,7 @@
 //	dynamodb/item    key.go → item, in attribute's stored form
 //	dynamodb/entry   key.go → the projection of an item in an index
 //	dynamodb/stream  (table, label) → stream, until a day after its end
-//	dynamodb/record  log; part (stream's ID, shard) → change; shards are split by load (shard.go)
+//	dynamodb/record  log; part (stream's ID, shard) → change; shards are split by load and renewed by age (shard.go)
 //	dynamodb/ttl     (table's ID, minute, item's key): what expires when
 //	dynamodb/token   ClientRequestToken → digest of its transaction, ten minutes
 //	dynamodb/history (table's ID, item's key, moment) → the item before that change, for recovery and copying
