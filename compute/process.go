@@ -235,11 +235,11 @@ func (p *Process) Close() {
 
 // Start starts a process for the function.
 func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
-	if err := p.refusal(); err != nil {
-		return broken{"Sandbox.Unavailable", err.Error()}, nil
-	}
 	if err := aws.Settle(ctx); err != nil {
 		return nil, err
+	}
+	if err := p.refusal(); err != nil {
+		return broken{"Sandbox.Unavailable", err.Error()}, nil
 	}
 	task, err := p.o.Code.Dir(s.Code)
 	if err != nil {
