@@ -30,8 +30,9 @@ type shard struct {
 
 const (
 	// splitAfter is how many records are looked at to tell a shard's load: when they came faster than shardRate a second,
-	// the shard is split. AWS does so by the load of its partitions, each good for 1,000 writes a second.
-	splitAfter = 1024
+	// the shard is split. AWS does so by the load of its partitions, each good for 1,000 writes a second. They are many, so that
+	// a short burst splits nothing.
+	splitAfter = 8192
 	shardRate  = 1000
 	// maxOpenShards bounds the shards of a stream that are written to; those that were are forgotten with their last record.
 	maxOpenShards = 32

@@ -33,7 +33,8 @@ func TestSplit(t *testing.T) {
 	bubble(t, func(c *cloud) {
 		c.ok("CreateTable", simpleTable+`,"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)
 		arn := c.ok("ListStreams", `{"TableName":"tbl"}`, "Streams", "StreamArn").(string)
-		for i := range 3 * splitAfter { // 900 a second
+		c.s.splitAfter = 256
+		for i := range 3 * 256 { // 900 a second
 			c.fill(1, i)
 			time.Sleep(time.Second / 900)
 		}
@@ -41,7 +42,7 @@ func TestSplit(t *testing.T) {
 		if n := len(c.shards(arn)); n != 1 {
 			t.Fatalf("%d shards at 900 writes a second", n)
 		}
-		c.fill(2*splitAfter, 1e6)
+		c.fill(2*256, 1e6)
 		synctest.Wait()
 		list := c.shards(arn)
 		if len(list) < 3 {

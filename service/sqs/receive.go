@@ -160,8 +160,9 @@ type take struct {
 // take receives messages that are visible now. Receivers of a queue take turns; they and its senders do not wait for
 // each other.
 func (s *Service) take(ctx context.Context, o *order, waited bool) (t take, err error) {
-	now := s.world.Now()
 	err = s.sealing(ctx, func(tx *store.Tx, sealer *sealer) error {
+		// Drawn when it is this receiver's turn, so that nothing sent before is later than it.
+		now := tx.World().Now()
 		q, err := owned(tx, o.account, o.name)
 		if err != nil {
 			return err
