@@ -4,7 +4,7 @@ import "github.com/cockroachdb/pebble/v2/vfs"
 
 // logFS writes zeros ahead of the engine's new logs. A sync of bytes within a file costs one write to the disk; one of bytes
 // that make the file longer, or that lie where nothing was ever written, also one of the file system's own journal,
-// and so about twice the time (limit-fsync and limit-fsync-prealloc in conform/bench). Pebble uses old logs again for
+// which takes from a tenth longer to twice as long, by the disk and its load. Pebble uses old logs again for
 // this reason, but has none to use until four megabytes were written after each start. To a reader, zeros at the
 // end of a log are its end, as what an earlier use left there is.
 type logFS struct{ vfs.FS }
