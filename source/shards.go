@@ -41,7 +41,9 @@ func (s *Stream) Follow(ctx context.Context) {
 		select {
 		case id := <-f.ends:
 			f.ended[id] = true
-			f.tails[id].Stop()
+			if t := f.tails[id]; t != nil { // else it was forgotten meanwhile
+				t.Stop()
+			}
 		case <-ctx.Done():
 		}
 	}
