@@ -138,8 +138,8 @@ const (
 	hidden  = "HIDDEN_DUE_TO_SECURITY_REASONS"
 )
 
-// secret are members that hold secrets, besides those the model calls sensitive.
-var secret = []string{"AuthParameters", "Password", "OldPassword", "NewPassword", "SecretAccessKey", "SessionToken", "WebIdentityToken", "SAMLAssertion",
+// secret are members, and keys of maps, that hold secrets, besides those the model calls sensitive.
+var secret = []string{"Token", "PlatformPrincipal", "AuthParameters", "Password", "OldPassword", "NewPassword", "SecretAccessKey", "SessionToken", "WebIdentityToken", "SAMLAssertion",
 	"TokenCode", "PlatformCredential", "PrivateKey", "Environment", "AuthenticationCode1", "AuthenticationCode2", "Base32StringSeed", "QRCodePNG"}
 
 // told is an input or output as CloudTrail shows it: members begin in lower case, and secrets are hidden.
@@ -197,7 +197,9 @@ func tell(shape *wire.Shape, v any) any {
 	case wire.Map:
 		m, _ := v.(map[string]any)
 		for k := range m {
-			m[k] = tell(shape.Elem.Shape, m[k])
+			if m[k] = tell(shape.Elem.Shape, m[k]); slices.Contains(secret, k) {
+				m[k] = hidden
+			}
 		}
 		return m
 	}

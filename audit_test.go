@@ -8,6 +8,7 @@ import (
 	apievents "fogbank/api/events"
 	apiiam "fogbank/api/iam"
 	apilambda "fogbank/api/lambda"
+	apisns "fogbank/api/sns"
 	apists "fogbank/api/sts"
 	"fogbank/wire"
 )
@@ -28,6 +29,10 @@ func TestTold(t *testing.T) {
 		{apievents.API.Operation("CreateConnection").Input, &apievents.CreateConnectionInput{Name: "c", AuthorizationType: "BASIC", AuthParameters: apievents.CreateConnectionAuthRequestParameters{
 			BasicAuthParameters: &apievents.CreateConnectionBasicAuthRequestParameters{Username: "u", Password: "s3cret"}}},
 			`{"authParameters":"` + hidden + `","authorizationType":"BASIC","name":"c"}`},
+		{apisns.API.Operation("CreatePlatformApplication").Input, &apisns.CreatePlatformApplicationInput{Name: "a", Platform: "GCM",
+			Attributes: map[string]string{"PlatformCredential": "s3cret", "PlatformPrincipal": "s3cret", "SuccessFeedbackSampleRate": "1"}},
+			`{"attributes":{"PlatformCredential":"` + hidden + `","PlatformPrincipal":"` + hidden + `","SuccessFeedbackSampleRate":"1"},"name":"a","platform":"GCM"}`},
+		{apisns.API.Operation("ConfirmSubscription").Input, &apisns.ConfirmSubscriptionInput{TopicArn: "t", Token: "s3cret"}, `{"token":"` + hidden + `","topicArn":"t"}`},
 		{apidynamodb.API.Operation("ListTables").Input, &apidynamodb.ListTablesInput{}, ``},
 		{apidynamodb.API.Operation("ListTables").Input, &apidynamodb.ListTablesInput{ExclusiveStartTableName: new(strings.Repeat("x", maxTold))}, ``},
 	} {
