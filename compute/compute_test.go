@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -256,6 +257,49 @@ func TestFailures(t *testing.T) {
 			}
 		}
 	})
+}
+
+// late is a context whose end is not seen at the first look, as when it comes between two.
+type late struct {
+	context.Context
+	looks atomic.Int32
+}
+
+func (l *late) Err() error {
+	if l.looks.Add(1) == 1 {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
+// TestTimeoutBetweenLooks: a timeout that comes between two looks at the clock still ends the invocation.
+func TestTimeoutBetweenLooks(t *testing.T) {
+	b := newBench(t, true)
+	s := b.goSpec()
+	s.Timeout = 300 * time.Millisecond
+	started, err := b.process.Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := started.(*environment)
+	defer e.Close()
+	w := &work{in: Invocation{ID: "id"}, taken: make(chan struct{}), done: make(chan struct{})}
+	e.mu.Lock()
+	e.current = w
+	e.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		e.await(t.Context(), &late{Context: t.Context()}, w)
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for a function that nobody has killed")
+	}
+	if w.result.Type != "Sandbox.Timedout" {
+		t.Errorf("%+v, %v", w.result, w.err)
+	}
 }
 
 func TestBadBootstrap(t *testing.T) {

@@ -28,7 +28,7 @@ func (o *postOffice) taken() []string {
 	return o.mails
 }
 
-// close makes the office take nothing more for now.
+// close makes the office answer that it is busy.
 func (o *postOffice) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
