@@ -16,7 +16,6 @@ import (
 	"fogbank/world"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // TestAheadOfTheDisk holds up the disk: what follows from a commit inside the process is done meanwhile, and only
@@ -24,12 +23,7 @@ import (
 func TestAheadOfTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate chan struct{}
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if gate != nil && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
-				<-gate
-			}
-			return nil
-		}))
+		fs := heldUp(&gate)
 		w := world.Seeded(1)
 		db, err := Open(Options{Dir: "/data", FS: fs, World: w})
 		if err != nil {

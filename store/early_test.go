@@ -13,16 +13,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
+// heldUp is a disk whose log is not synced before the gate, once there is one, is closed.
+func heldUp(gate *chan struct{}) vfs.FS {
+	return errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if *gate != nil && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
+			<-*gate
+		}
+		return nil
+	}))
+}
+
 // TestEarlyRelease holds up the disk: the next writer of a row goes on, its readers wait, others do not.
 func TestEarlyRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate chan struct{}
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if gate != nil && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
-				<-gate
-			}
-			return nil
-		}))
+		fs := heldUp(&gate)
 		w := world.Seeded(1)
 		db, err := Open(Options{Dir: "/data", FS: fs, World: w})
 		if err != nil {
@@ -117,12 +122,7 @@ func TestEarlyRelease(t *testing.T) {
 func TestEarlyWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gate chan struct{}
-		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if gate != nil && op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") {
-				<-gate
-			}
-			return nil
-		}))
+		fs := heldUp(&gate)
 		w := world.Seeded(1)
 		db, err := Open(Options{Dir: "/data", FS: fs, World: w})
 		if err != nil {
