@@ -51,6 +51,13 @@ func (s *Service) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 				return err
 			}
 		}
+		left := 0
+		for _, k := range out.UnprocessedKeys {
+			left += len(k.Keys)
+		}
+		if left == total && total > 0 {
+			return errThroughput // nothing was read: no item alone is too large
+		}
 		return nil
 	})
 	if err != nil {
@@ -80,17 +87,15 @@ func (s *Service) getAll(tx *store.Tx, in *dynamodb.BatchGetItemInput, name stri
 	var u used
 	found := make([]attribute.Item, 0, len(k.Keys))
 	for i, key := range k.Keys {
-		if err := s.meters.admitRead(t, nil); err != nil {
-			if i == 0 && len(in.RequestItems) == 1 {
-				return err // nothing at all was read
-			}
-			rest := k
-			rest.Keys = k.Keys[i:]
-			out.UnprocessedKeys[name] = rest
-			break
+		left := s.meters.admitRead(t, nil) != nil
+		var item attribute.Item
+		var ok bool
+		if !left {
+			item, ok = items.Get(tx, t.itemKey(key))
+			*size += item.Size()
+			left = *size > maxBatchBytes
 		}
-		item, ok := items.Get(tx, t.itemKey(key))
-		if *size += item.Size(); *size > maxBatchBytes {
+		if left {
 			rest := k
 			rest.Keys = k.Keys[i:]
 			out.UnprocessedKeys[name] = rest
