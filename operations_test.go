@@ -22,6 +22,7 @@ func TestOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	_ = c.Isolation() // what this machine can isolate is tried once, on no operation's time
 	ctx := aws.WithCall(context.Background(), &aws.Call{Account: fogbank.DefaultAccount, Region: fogbank.DefaultRegion,
 		Principal: aws.Principal{Kind: aws.Root, Account: fogbank.DefaultAccount, ARN: "arn:aws:iam::" + fogbank.DefaultAccount + ":root", UserID: fogbank.DefaultAccount}})
 	written := writtenOperations(t)

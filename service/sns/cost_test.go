@@ -3,6 +3,7 @@ package sns
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"testing"
 
 	"fogbank/api/sns"
@@ -77,7 +78,11 @@ func TestCostOfFilters(t *testing.T) {
 	allocations := func(n int) float64 {
 		x, in := filtered(t, n)
 		must(x.Publish(x.ctx, in))
-		return testing.AllocsPerRun(200, func() { must(x.Publish(x.ctx, in)) })
+		least := math.Inf(1) // what goes on in the background counts in some rounds, not in all
+		for range 10 {
+			least = min(least, testing.AllocsPerRun(20, func() { must(x.Publish(x.ctx, in)) }))
+		}
+		return least
 	}
 	few, many := allocations(3), allocations(maxFilterPolicies)
 	if t.Logf("%.0f and %.0f allocations", few, many); many > 1.5*few {
