@@ -74,6 +74,8 @@ type Options[V any] struct {
 	// Retry says after how long to try again, or not at all. item.Attempts counts the failure that just
 	// happened. When nil: for ever, after 100 ms at first, doubling to a minute.
 	Retry func(item Item[V], err error) (delay time.Duration, again bool)
+	// Mark changes the value of an item that failed, before Retry is asked: what is to be known at the next attempt.
+	Mark func(value *V, err error)
 	// Dead is handed what will not be tried again; if it fails the item is tried again after all.
 	// When nil such items are dropped with a line in the log.
 	Dead    func(ctx context.Context, item Item[V], err error) error
@@ -205,6 +207,9 @@ func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, lo
 		return o, false
 	}
 	o.item.Attempts++
+	if r.o.Mark != nil {
+		r.o.Mark(&o.item.Value, err)
+	}
 	delay, again := r.delay(o.item, err)
 	if !again {
 		dead := r.bury(ctx, log, o.item, err)

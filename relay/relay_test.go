@@ -87,6 +87,35 @@ func checkEmpty[V any](t *testing.T, db *store.DB, r *Relay[V]) {
 	}
 }
 
+// TestMark shows that what Mark makes of a value is what later attempts get, also in a later life.
+func TestMark(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var got []string
+		options := Options[string]{Name: "test",
+			Deliver: func(_ context.Context, i Item[string]) error {
+				if got = append(got, i.Value); len(got) < 4 {
+					return errors.New("!")
+				}
+				return nil
+			},
+			Mark:  func(v *string, err error) { *v += err.Error() },
+			Retry: func(Item[string], error) (time.Duration, bool) { return time.Second, true },
+		}
+		r := New(options)
+		add(t, db, r, "lane", "x")
+		if did, err := r.Step(tenant("111111111111"), db); !did || err != nil {
+			t.Fatal(did, err)
+		}
+		r = New(options)
+		r.Start(db, w, nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if want := []string{"x", "x!", "x!!", "x!!!"}; !slices.Equal(got, want) {
+			t.Errorf("delivered %q, want %q", got, want)
+		}
+	})
+}
+
 func TestBackOffAndDead(t *testing.T) {
 	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
 		start := w.Now()

@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"fogbank/api/lambda"
@@ -40,12 +41,14 @@ type event struct {
 	RequestID     string
 	Payload       []byte
 	ClientContext string
+	Errors        int     `json:",omitempty"` // invocations in which the function failed
+	Last          *letter `json:",omitempty"` // how the last attempt failed, as a dead letter tells it
 }
 
 // newEvents is the relay that carries accepted events to their functions.
 func (s *Service) newEvents() *relay.Relay[event] {
 	return relay.New(relay.Options[event]{
-		Name: "lambda/event", Deliver: s.deliverEvent, Retry: s.retryEvent, Dead: s.buryEvent,
+		Name: "lambda/event", Deliver: s.deliverEvent, Mark: markEvent, Retry: s.retryEvent, Dead: s.buryEvent,
 	})
 }
 
@@ -63,11 +66,34 @@ func (s *Service) accept(ctx context.Context, r reference, inv compute.Invocatio
 // unsuccessful is an invocation in which the function failed.
 type unsuccessful struct {
 	result compute.Result
-	config asyncConfig
 	f      *function
 }
 
 func (e *unsuccessful) Error() string { return "lambda: the function failed: " + e.result.Type }
+
+// Why asynchronous events are given up.
+const (
+	retriesExhausted = "RetriesExhausted"
+	eventTooOld      = "EventAgeExceeded"
+	noConcurrency    = "ZeroReservedConcurrency"
+)
+
+// setback is an attempt at an event that did not succeed.
+type setback struct {
+	f      *function
+	config asyncConfig
+	given  string // why the event is given up without an invocation; "" when there was an attempt
+	cause  error  // *unsuccessful when the function failed, else what kept it from running; nil with given
+}
+
+func (e *setback) Error() string {
+	if e.cause == nil {
+		return "lambda: the event was given up: " + e.given
+	}
+	return e.cause.Error()
+}
+
+func (e *setback) Unwrap() error { return e.cause }
 
 // deliverEvent invokes the function with an event. A function that is gone takes its events along.
 func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) error {
@@ -75,32 +101,40 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 	c := aws.CallFrom(ctx)
 	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
 	f, err := s.choose(ctx, r)
-	var config asyncConfig
+	back := &setback{f: f}
 	if err == nil {
-		config, err = s.loadAsync(ctx, r)
+		back.config, err = s.loadAsync(ctx, r)
 	}
-	if aws.IsCode(err, "ResourceNotFoundException") {
+	limit := 0
+	if err == nil {
+		limit, err = s.limit(ctx, r, f)
+	}
+	switch {
+	case aws.IsCode(err, "ResourceNotFoundException"):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if s.world.Now().Sub(item.FirstAt) > config.age() {
-		return &unsuccessful{config: config, f: f}
+	case limit == 0:
+		back.given = noConcurrency
+		return back
+	case s.world.Now().Sub(item.FirstAt) >= back.config.age():
+		back.given = eventTooOld
+		return back
 	}
 	res, err := s.run(ctx, r, f, compute.Invocation{ID: e.RequestID, ARN: string(r.arn()), Payload: e.Payload, ClientContext: e.ClientContext})
+	if err == nil && res.Failed {
+		err = &unsuccessful{res, f}
+	}
 	if err != nil {
-		return err
+		back.cause = err
+		return back
 	}
-	if res.Failed {
-		return &unsuccessful{res, config, f}
-	}
-	if config.OnSuccess == "" {
+	if back.config.OnSuccess == "" {
 		return nil
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true,
-			Body: asyncRecord(s.world.Now(), r, f, "Success", item.Attempts+1, e, res)})
+		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: back.config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true,
+			Body: asyncRecord(s.world.Now(), r, f, "Success", e.Errors+1, e, res)})
 		return nil
 	})
 }
@@ -128,51 +162,78 @@ func (c *asyncConfig) retries() int {
 	return int(*c.MaxRetries)
 }
 
-// retryEvent tries a failed event again after a minute, then after two; what is not the function's own
-// fault is tried until the event is too old.
-func (s *Service) retryEvent(item relay.Item[event], err error) (time.Duration, bool) {
-	if failed, ok := errors.AsType[*unsuccessful](err); ok {
-		tooOld := failed.result.Payload == nil
-		delay := time.Duration(item.Attempts) * retryStep
-		late := s.world.Now().Add(delay).Sub(item.FirstAt) > failed.config.age()
-		return delay, !tooOld && !late && item.Attempts <= failed.config.retries()
+// markEvent notes in an event how the attempt failed.
+func markEvent(e *event, err error) {
+	back, ok := errors.AsType[*setback](err)
+	if !ok || back.cause == nil {
+		return
 	}
-	return min(firstThrottle<<min(item.Attempts, 12), lastThrottle), s.world.Now().Sub(item.FirstAt) < defaultEventAge
+	if failed, ok := errors.AsType[*unsuccessful](err); ok {
+		e.Errors++
+		e.Last = &letter{ErrorCode: "200", ErrorMessage: errorMessage(failed.result.Payload)}
+		return
+	}
+	refused := aws.AsError(clientError(back.cause))
+	e.Last = &letter{ErrorCode: strconv.Itoa(refused.Status), ErrorMessage: cut(refused.Message)}
 }
 
-// buryEvent hands an event that failed for good to the dead-letter queue and the failure destination.
+// retryEvent tries an event again a minute after the function failed first, then after two. What is not the function's
+// own fault, such as throttling, uses up no retries: it is tried after a second, then twice as long up to five minutes.
+// Both last until the event is too old.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+func (s *Service) retryEvent(item relay.Item[event], err error) (time.Duration, bool) {
+	failures := item.Attempts - item.Value.Errors
+	delay := min(firstThrottle<<min(max(failures-1, 0), 12), lastThrottle)
+	back, ok := errors.AsType[*setback](err)
+	if !ok {
+		return delay, true // what the event is for could not be read
+	}
+	if _, ok := errors.AsType[*unsuccessful](err); ok {
+		delay = time.Duration(item.Value.Errors) * retryStep
+		if item.Value.Errors > back.config.retries() {
+			return 0, false
+		}
+	}
+	left := item.FirstAt.Add(back.config.age()).Sub(s.world.Now())
+	return min(delay, max(left, 0)), back.given == ""
+}
+
+// buryEvent hands an event that is given up to the dead-letter queue and the failure destination.
 func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err error) error {
+	back, ok := errors.AsType[*setback](err)
+	if !ok {
+		return err // retryEvent gives up nothing else
+	}
 	e, c := item.Value, aws.CallFrom(ctx)
 	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
-	failed, ok := errors.AsType[*unsuccessful](err)
-	if !ok {
-		f, err := s.load(ctx, r)
-		if err != nil {
-			return nil // it is gone, and its events with it
-		}
-		config, err := s.loadAsync(ctx, r)
-		if err != nil {
-			return err
-		}
-		failed = &unsuccessful{config: config, f: f}
+	condition, res := back.given, compute.Result{}
+	if failed, ok := errors.AsType[*unsuccessful](err); ok {
+		condition, res = retriesExhausted, failed.result
 	}
-	condition := "RetriesExhausted"
-	if failed.result.Payload == nil {
-		condition = "EventAgeExceeded"
-	}
+	about := e.letter(condition)
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		one := sending{Role: failed.f.Role, Function: e.Function, Source: r.qualified()}
-		if target := failed.config.OnFailure; target != "" {
-			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, failed.f, condition, item.Attempts, e, failed.result)
+		one := sending{Role: back.f.Role, Function: e.Function, Source: r.qualified()}
+		if target := back.config.OnFailure; target != "" {
+			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, back.f, condition, e.Errors, e, res)
 			s.sendings.Add(tx, e.Function, one)
 		}
-		if target := failed.f.DeadLetter; target != "" {
-			one.Target, one.Body = target, e.Payload
-			one.Letter = &letter{e.RequestID, "200", errorMessage(failed.result.Payload)}
+		if target := back.f.DeadLetter; target != "" {
+			one.Target, one.Body, one.Letter = target, e.Payload, about
 			s.sendings.Add(tx, e.Function, one)
 		}
 		return nil
 	})
+}
+
+// letter is what a dead letter says of the event: how its last attempt failed.
+func (e *event) letter(condition string) *letter {
+	l := letter{ErrorCode: "429", ErrorMessage: "Rate Exceeded."}
+	if e.Last != nil && condition != noConcurrency {
+		l = *e.Last
+	}
+	l.RequestID = e.RequestID
+	return &l
 }
 
 // PutFunctionEventInvokeConfig replaces the configuration of asynchronous invocation.

@@ -31,7 +31,11 @@ type sending struct {
 }
 
 // letter is what accompanies an event to a dead-letter queue.
-type letter struct{ RequestID, ErrorCode, ErrorMessage string }
+type letter struct {
+	RequestID    string
+	ErrorCode    string // the status of the HTTP answer an invocation would have got
+	ErrorMessage string
+}
 
 // newSendings is the relay that carries them, for ever if need be.
 func (s *Service) newSendings() *relay.Relay[sending] {
@@ -41,17 +45,23 @@ func (s *Service) newSendings() *relay.Relay[sending] {
 
 // retrySending gives up after about a day; the relay then says so in the log.
 func retrySending(item relay.Item[sending], _ error) (time.Duration, bool) {
-	return min(firstThrottle<<min(item.Attempts, 12), lastThrottle), item.Attempts < 300
+	return min(firstThrottle<<min(item.Attempts-1, 12), lastThrottle), item.Attempts < 300
 }
 
-// checkDestination takes a queue, a topic, a function, an event bus or nothing.
+// checkDestination takes a standard queue or topic, a function, an event bus or nothing.
 func checkDestination(target string) error {
 	if target == "" {
 		return nil
 	}
 	switch aws.ARN(target).Service() {
-	case "sqs", "sns", "lambda", "events":
+	case "sqs", "sns":
+		if !strings.HasSuffix(target, ".fifo") {
+			return nil
+		}
+	case "lambda", "events":
 		return nil
+	case "s3":
+		return unwritten("destinations in S3")
 	}
 	return lambda.InvalidParameterValueException("The destination ARN %s is invalid.", target)
 }
@@ -139,7 +149,11 @@ func errorMessage(payload []byte) string {
 	if json.Unmarshal(payload, &doc) != nil {
 		return ""
 	}
-	m := doc.ErrorMessage
+	return cut(doc.ErrorMessage)
+}
+
+// cut shortens a message to what a letter may quote.
+func cut(m string) string {
 	if len(m) > maxLetterMessage {
 		m = strings.ToValidUTF8(m[:maxLetterMessage], "")
 	}

@@ -3,7 +3,7 @@
 //
 // Promises:
 //   - A function is there when CreateFunction has answered: its package is synced before its row is.
-//   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, and
+//   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, for up to six hours while the function is throttled, and
 //     goes to the dead-letter queue or the failure destination after the last.
 //   - A mapping delivers each record of a stream at least once, in order within a shard; its position
 //     survives restarts. A message of a queue is deleted only after the function took it.

@@ -189,7 +189,7 @@ func (m *mapping) change(set mappingSettings) error {
 	}
 	if set.destination != nil {
 		m.OnFailure = set.destination.OnFailure.GetDestination()
-		if err := checkDestination(m.OnFailure); err != nil {
+		if err := checkStreamDestination(m.OnFailure); err != nil {
 			return err
 		}
 		if m.OnFailure != "" && m.isQueue() {
@@ -202,6 +202,14 @@ func (m *mapping) change(set mappingSettings) error {
 		}
 	}
 	return m.checkBatch()
+}
+
+// checkStreamDestination takes a standard queue or topic or nothing.
+func checkStreamDestination(target string) error {
+	if service := aws.ARN(target).Service(); service == "lambda" || service == "events" {
+		return lambda.InvalidParameterValueException("The destination ARN %s is invalid.", target)
+	}
+	return checkDestination(target)
 }
 
 // checkBatch checks how batches are made.
