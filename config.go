@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"fogbank/compute"
@@ -45,6 +46,8 @@ type Config struct {
 	RecoveryDays string `help:"longest point-in-time recovery of DynamoDB tables, in days, 1 to 35 (default 35)"`
 
 	Throughput string `name:"dynamodb-throughput" help:"whether DynamoDB tables of billing mode PROVISIONED are held to their throughput: enforced (the default) or unlimited"`
+
+	Transitions string `name:"dynamodb-transitions" help:"how long DynamoDB tables stay CREATING, UPDATING and DELETING after the operation, such as 5s (default 0s: until its answer, so that waiters need not wait)"`
 
 	Audit string `help:"on: calls that manage resources become events of the default event bus, as CloudTrail's do (default off)"`
 
@@ -116,6 +119,9 @@ const (
 	throughputUnlimited = "unlimited"
 )
 
+// maxTransitions is the longest Config.Transitions.
+const maxTransitions = time.Hour
+
 var (
 	accountForm = regexp.MustCompile(`^\d{12}$`)
 	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
@@ -145,6 +151,10 @@ func (c *Config) complete() error {
 	if c.Throughput != throughputEnforced && c.Throughput != throughputUnlimited {
 		return fmt.Errorf("dynamodb-throughput %q is neither %s nor %s", c.Throughput, throughputEnforced, throughputUnlimited)
 	}
+	def(&c.Transitions, "0s")
+	if d, err := time.ParseDuration(c.Transitions); err != nil || d < 0 || d > maxTransitions {
+		return fmt.Errorf("dynamodb-transitions %q is not a duration from 0s to %s", c.Transitions, maxTransitions)
+	}
 	def(&c.Audit, "off")
 	if c.Audit != "on" && c.Audit != "off" {
 		return fmt.Errorf("audit %q is neither on nor off", c.Audit)
@@ -160,6 +170,12 @@ func (c *Config) complete() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return nil
+}
+
+// transitions is Transitions, once complete has checked it.
+func (c *Config) transitions() time.Duration {
+	d, _ := time.ParseDuration(c.Transitions)
+	return d
 }
 
 // recoveryDays is RecoveryDays as a number; 0, which complete refuses, when it is none.

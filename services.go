@@ -77,6 +77,7 @@ func (c *Cloud) build() error {
 	if c.config.Throughput == throughputUnlimited {
 		tables.Unlimited()
 	}
+	tables.Linger(c.config.transitions())
 	queues := sqs.New(c.db, c.world)
 	groups := logs.New(c.db, c.world)
 	network, closeNetwork, err := c.config.network()

@@ -67,8 +67,8 @@ func (s *Service) CreateBackup(ctx context.Context, in *dynamodb.CreateBackupInp
 	made := s.newJobs()
 	var b backup
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
-		if !ok || t.restoring() {
+		t, ok := tableIn(tx, tableName(in.TableName))
+		if !ok {
 			return tableNotFound(in.TableName)
 		}
 		var key store.Key

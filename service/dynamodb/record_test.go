@@ -30,7 +30,7 @@ var (
 		attribute.Attribute{Name: "m", Value: attribute.M(attribute.MakeItem(attribute.Attribute{Name: "x", Value: attribute.S("y")}))})
 	someStream = stream{ID: 1<<64 - 1, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/l", Table: "t", Label: "l", View: "KEYS_ONLY",
 		Created: someTime, Keys: someKeys, Ended: someTime, Shards: []shard{{Number: 1, Parent: 2, Opened: someTime, Older: "shardId-0", From: 1, To: 2, Base: 3, Closed: someTime}}}
-	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", UUID: "u", Created: someTime,
+	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", Status: "UPDATING", UUID: "u", Created: someTime,
 		Attributes: []dynamodb.AttributeDefinition{{AttributeName: "p", AttributeType: "S"}, {AttributeName: "k", AttributeType: "N"}, {AttributeName: "g", AttributeType: "B"}},
 		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime, 3}, OnDemand: someTime, Stream: &someStream,
 		Indexes: []index{{ID: 3, Name: "i", Local: true, Keys: []dynamodb.KeySchemaElement{{AttributeName: "g", KeyType: "HASH"}, {AttributeName: "k", KeyType: "RANGE"}},

@@ -82,8 +82,8 @@ func (s *Service) UpdateContinuousBackups(ctx context.Context, in *dynamodb.Upda
 	now := s.world.Now()
 	var out *dynamodb.ContinuousBackupsDescription
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
-		if !ok || t.restoring() {
+		t, ok := tableIn(tx, tableName(in.TableName))
+		if !ok {
 			return tableNotFound(in.TableName)
 		}
 		switch {

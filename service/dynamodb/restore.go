@@ -22,23 +22,9 @@ type restored struct {
 // restoring reports whether the table's items are still being copied; until then it takes no requests.
 func (t *table) restoring() bool { return t.Restored != nil && t.Restored.InProgress }
 
-// busy refuses to delete or change a table that is being copied.
-func (t *table) busy() error {
-	switch {
-	case t.restoring():
-		return dynamodb.ResourceInUseException("Attempt to change a resource which is still in use: Table is being created: %s", t.Name)
-	case t.Copying > 0:
-		return dynamodb.ResourceInUseException("Attempt to change a resource which is still in use: Table is being backed up: %s", t.Name)
-	}
-	return nil
-}
-
 func (r *restored) describe(d *dynamodb.TableDescription) {
 	if r == nil {
 		return
-	}
-	if r.InProgress {
-		d.TableStatus = new(dynamodb.TableStatusCreating)
 	}
 	d.RestoreSummary = &dynamodb.RestoreSummary{SourceTableArn: new(string(r.Source)), RestoreDateTime: r.At, RestoreInProgress: r.InProgress}
 	if r.Backup != "" {
@@ -150,8 +136,8 @@ func (s *Service) RestoreTableFromBackup(ctx context.Context, in *dynamodb.Resto
 		if b.Status != dynamodb.BackupStatusAvailable {
 			return dynamodb.BackupInUseException("Backup is being created: %s", in.BackupArn)
 		}
-		if tables.Has(tx, store.K(t.Name)) {
-			return dynamodb.TableAlreadyExistsException("Table already exists: %s", t.Name)
+		if err := refuseTaken(tx, t.Name, dynamodb.TableAlreadyExistsException); err != nil {
+			return err
 		}
 		b.Reading++
 		backups.Put(tx, key, b)
@@ -163,7 +149,7 @@ func (s *Service) RestoreTableFromBackup(ctx context.Context, in *dynamodb.Resto
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.RestoreTableFromBackupOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
+	return &dynamodb.RestoreTableFromBackupOutput{TableDescription: compile(t).describe(nil, now)}, nil
 }
 
 // RestoreTableToPointInTime makes a new table with the items another had at a moment of its recovery period, or has now. They are copied in the background while the source is written; until that is done the table is CREATING.
@@ -187,8 +173,8 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 	}
 	job := copyJob{ID: s.world.Uint64(), Target: copyTarget{Table: t.Name}, As: moment{At: at}}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		from, ok := tables.Get(tx, store.K(name))
-		if !ok || from.restoring() {
+		from, ok := tableIn(tx, name)
+		if !ok {
 			return tableNotFound(name)
 		}
 		if from.Recovery == nil {
@@ -197,8 +183,8 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 		if !deref(in.UseLatestRestorableTime) && (at.Before(from.Recovery.earliest(s.longest(), now)) || at.After(now)) {
 			return dynamodb.InvalidRestoreTimeException("An invalid restore time was specified. RestoreDateTime must be between EarliestRestorableDateTime and LatestRestorableDateTime.")
 		}
-		if tables.Has(tx, store.K(t.Name)) {
-			return dynamodb.TableAlreadyExistsException("Table already exists: %s", t.Name)
+		if err := refuseTaken(tx, t.Name, dynamodb.TableAlreadyExistsException); err != nil {
+			return err
 		}
 		tables.Put(tx, store.K(t.Name), t)
 		from.startCopy(tx, job, now)
@@ -207,7 +193,7 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.RestoreTableToPointInTimeOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
+	return &dynamodb.RestoreTableToPointInTimeOutput{TableDescription: compile(t).describe(nil, now)}, nil
 }
 
 // restorePoint returns the source and the moment a request names.

@@ -18,6 +18,7 @@ type table struct {
 	Version    uint64
 	ARN        aws.ARN
 	Name       string
+	Status     string `json:",omitempty"` // CREATING, UPDATING or DELETING while that lasts
 	UUID       string
 	Created    time.Time
 	Attributes []dynamodb.AttributeDefinition
@@ -188,16 +189,16 @@ func tableName(nameOrARN string) string {
 
 var errNoTable = dynamodb.ResourceNotFoundException("Requested resource not found")
 
-// schemaIn returns the table as the transaction sees it; one that is being restored is not there yet.
+// schemaIn returns the table as the transaction sees it; one that is being created, restored or deleted is not there.
 func schemaIn(tx *store.Tx, name string) (*schema, error) {
 	t, err := anySchema(tx, name)
-	if err == nil && t.restoring() {
+	if err == nil && t.absent() {
 		err = errNoTable
 	}
 	return t, err
 }
 
-// anySchema is schemaIn for tables that are being restored too.
+// anySchema is schemaIn for tables in every status.
 func anySchema(tx *store.Tx, name string) (*schema, error) {
 	t, ok, err := schemas.Get(tx, tableKey(name))
 	if err == nil && !ok {

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"time"
 
 	"fogbank/api/dynamodb"
 	"fogbank/store"
@@ -18,6 +19,7 @@ type Service struct {
 	// strains are shards that may have to be split; splitAfter is the constant, but for tests.
 	strains    chan strain
 	splitAfter uint64
+	linger     time.Duration // how long tables stay CREATING, UPDATING and DELETING after the operation
 }
 
 var _ dynamodb.Service = (*Service)(nil)
@@ -34,6 +36,7 @@ func (s *Service) Start() {
 	trims.Run(s.db, s.trim)
 	fills.Run(s.db, s.fill)
 	purges.Run(s.db, s.purge)
+	transitions.Run(s.db, s.endTransition)
 	tokenEnd.Run(s.db, s.forget)
 	copying.Run(s.db, s.copyTable)
 	forgets.Run(s.db, s.trimHistory)

@@ -14,7 +14,7 @@ import (
 	"fogbank/wire/attribute"
 )
 
-// CreateTable makes a table, which can be used at once: the answer says CREATING as AWS's does, DescribeTable ACTIVE.
+// CreateTable makes a table. The answer says CREATING; the table can be used from then on, unless transitions linger.
 func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput) (*dynamodb.CreateTableOutput, error) {
 	call := aws.CallFrom(ctx)
 	now := s.world.Now()
@@ -36,22 +36,24 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 	}
 	t.OnDemand = now
 	streamID := s.world.Uint64()
+	var out *dynamodb.TableDescription
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		if tables.Has(tx, store.K(name)) {
-			return dynamodb.ResourceInUseException("Table already exists: %s", name)
+		if err := refuseTaken(tx, name, dynamodb.ResourceInUseException); err != nil {
+			return err
 		}
 		made := t
 		if spec := in.StreamSpecification; spec != nil && spec.StreamEnabled {
 			openStream(tx, &made, newStream(tx, &made, streamID, deref(spec.StreamViewType), now))
 		}
-		tables.Put(tx, store.K(name), made)
-		t.Stream = made.Stream
+		made.enter(tx, dynamodb.TableStatusCreating, s.transitionEnd(now))
+		out = compile(made).describe(nil, now)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &dynamodb.CreateTableOutput{TableDescription: compile(t).describe(dynamodb.TableStatusCreating, nil, now)}, nil
+	s.settle(ctx, &t)
+	return &dynamodb.CreateTableOutput{TableDescription: out}, nil
 }
 
 // checkName refuses what is no name for a table. The model allows ARNs where names are meant, so it does not tell.
@@ -83,7 +85,7 @@ func (s *Service) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableI
 		if err != nil {
 			return noSuchTable(err, in.TableName)
 		}
-		out = t.describe(dynamodb.TableStatusActive, t.estimates(tx), now)
+		out = t.describe(t.estimates(tx), now)
 		return nil
 	})
 	if err != nil {
@@ -101,30 +103,41 @@ func noSuchTable(err error, nameOrARN string) error {
 }
 
 // DeleteTable removes the table. Its items are removed in the background, out of sight; its stream can be read for a day more.
+// If the table is already in the DELETING state, no error is returned.
 func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput) (*dynamodb.DeleteTableOutput, error) {
 	var out *dynamodb.TableDescription
+	var t table
 	now := s.world.Now()
-	last := s.newJobs()
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
+		var ok bool
+		t, ok = tables.Get(tx, tableKey(tableName(in.TableName)))
 		if !ok {
 			return noSuchTable(errNoTable, in.TableName)
 		}
-		if err := t.busy(); err != nil {
+		if t.Status == dynamodb.TableStatusDeleting {
+			out = compile(t).describe(nil, now)
+			return nil
+		}
+		if err := t.settled(); err != nil {
 			return err
+		}
+		if t.Copying > 0 {
+			return t.inUse("backed up")
 		}
 		if t.Protected {
 			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 		}
-		out = compile(t).describe(dynamodb.TableStatusDeleting, nil, now)
-		endStream(tx, &t, now)
-		tables.Delete(tx, store.K(t.Name))
-		t.letGo(tx, last, now)
+		gone := t
+		endStream(tx, &gone, now)
+		gone.enter(tx, dynamodb.TableStatusDeleting, s.transitionEnd(now))
+		t.Status = gone.Status
+		out = compile(t).describe(nil, now)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.settle(ctx, &t)
 	return &dynamodb.DeleteTableOutput{TableDescription: out}, nil
 }
 
@@ -160,9 +173,9 @@ func (s *Service) ListTables(ctx context.Context, in *dynamodb.ListTablesInput) 
 }
 
 // describe returns the table's description. Indexes made on a live table say CREATING until they are filled.
-func (t *schema) describe(status string, e estimates, now time.Time) *dynamodb.TableDescription {
+func (t *schema) describe(e estimates, now time.Time) *dynamodb.TableDescription {
 	d := &dynamodb.TableDescription{
-		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(status),
+		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(t.status()),
 		CreationDateTime: new(t.Created), AttributeDefinitions: t.Attributes, KeySchema: t.Keys,
 		ItemCount: new(e[""].count), TableSizeBytes: new(e[""].bytes), DeletionProtectionEnabled: new(t.Protected),
 		ProvisionedThroughput: t.Throughput.describe(now),
@@ -185,12 +198,12 @@ func (t *schema) describe(status string, e estimates, now time.Time) *dynamodb.T
 		d.LatestStreamArn, d.LatestStreamLabel = new(string(st.ARN)), new(st.Label)
 	}
 	for _, x := range t.indexes {
-		x.describe(t, status, e[x.Name], now, d)
+		x.describe(t, e[x.Name], now, d)
 	}
 	return d
 }
 
-func (x *indexSchema) describe(t *schema, status string, e estimate, now time.Time, d *dynamodb.TableDescription) {
+func (x *indexSchema) describe(t *schema, e estimate, now time.Time, d *dynamodb.TableDescription) {
 	arn := new(string(t.ARN) + "/index/" + x.Name)
 	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: x.Include}
 	if x.Local {
@@ -200,7 +213,7 @@ func (x *indexSchema) describe(t *schema, status string, e estimate, now time.Ti
 	}
 	g := dynamodb.GlobalSecondaryIndexDescription{IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn,
 		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe(now)}
-	if status == dynamodb.TableStatusCreating || x.Filling {
+	if t.status() == dynamodb.TableStatusCreating || x.Filling {
 		g.IndexStatus = new(dynamodb.IndexStatusCreating)
 	}
 	if x.Filling {
@@ -271,7 +284,7 @@ func (s *Service) changeByARN(ctx context.Context, arn string, f func(*table) er
 		return err
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(name))
+		t, ok := tableIn(tx, name)
 		if !ok {
 			return dynamodb.ResourceNotFoundException("Requested resource not found: ResourcArn: %s not found", arn)
 		}

@@ -139,7 +139,7 @@ func (s *Service) UpdateTimeToLive(ctx context.Context, in *dynamodb.UpdateTimeT
 	spec := in.TimeToLiveSpecification
 	now := s.world.Now()
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
+		t, ok := tableIn(tx, tableName(in.TableName))
 		if !ok {
 			return noSuchTable(errNoTable, in.TableName)
 		}

@@ -18,13 +18,15 @@ func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput
 		return nil, err
 	}
 	var out *dynamodb.TableDescription
-	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		t, ok := tables.Get(tx, store.K(tableName(in.TableName)))
+	var t table
+	err := s.db.Update(ctx, func(tx *store.Tx) (err error) {
+		var ok bool
+		t, ok = tables.Get(tx, tableKey(tableName(in.TableName)))
 		if !ok {
 			return noSuchTable(errNoTable, in.TableName)
 		}
-		if t.restoring() {
-			return t.busy()
+		if err := t.settled(); err != nil {
+			return err
 		}
 		changed, err := t.update(in, now)
 		if err != nil {
@@ -42,13 +44,14 @@ func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput
 			return validation("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
 		}
 		t.Version++
-		tables.Put(tx, store.K(t.Name), t)
-		out = compile(t).describe(dynamodb.TableStatusUpdating, nil, now)
+		t.enter(tx, dynamodb.TableStatusUpdating, s.transitionEnd(now))
+		out = compile(t).describe(nil, now)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.settle(ctx, &t)
 	return &dynamodb.UpdateTableOutput{TableDescription: out}, nil
 }
 

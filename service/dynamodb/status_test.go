@@ -1,0 +1,152 @@
+package dynamodb
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fogbank/aws"
+	"fogbank/store"
+	"fogbank/world"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// status is what DescribeTable says of the table tbl.
+func (c *cloud) status() string {
+	got := c.call("DescribeTable", `{"TableName":"tbl"}`)
+	if _, rest, ok := strings.Cut(got, `"TableStatus":"`); ok {
+		got, _, _ = strings.Cut(rest, `"`)
+	}
+	return got
+}
+
+const notThere = `!ResourceNotFoundException: Requested resource not found`
+
+// A table whose transitions linger is CREATING, UPDATING and DELETING as long as that is, and refuses what AWS refuses.
+func TestTransitions(t *testing.T) {
+	bubble(t, func(c *cloud) {
+		const get = `{"TableName":"tbl","Key":{"p":{"S":"a"}}}`
+		const inUse = `!ResourceInUseException: Attempt to change a resource which is still in use: Table is being `
+		update := func(read string) string {
+			return `{"TableName":"tbl","BillingMode":"PROVISIONED","ProvisionedThroughput":{"ReadCapacityUnits":` + read + `,"WriteCapacityUnits":1}}`
+		}
+		is := func(want string) {
+			t.Helper()
+			if got := c.status(); got != want {
+				t.Errorf("the table is %s, want %s", got, want)
+			}
+		}
+		c.s.Linger(5 * time.Second)
+		if got := c.ok("CreateTable", simpleTable+`}`, "TableDescription", "TableStatus"); got != "CREATING" {
+			t.Errorf("CreateTable answers %s", got)
+		}
+		is("CREATING")
+		c.want("ListTables", `{}`, `{"TableNames":["tbl"]}`)
+		c.want("GetItem", get, notThere)
+		c.want("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"a"}}}`, notThere)
+		c.want("UpdateTimeToLive", `{"TableName":"tbl","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"at"}}`, notThere+`: Table: tbl not found`)
+		c.want("CreateTable", simpleTable+`}`, `!ResourceInUseException: Table already exists: tbl`)
+		c.want("UpdateTable", update("1"), inUse+`created: tbl`)
+		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`created: tbl`)
+		time.Sleep(4 * time.Second)
+		is("CREATING")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		is("ACTIVE")
+		c.want("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"a"}}}`, `{}`)
+
+		if got := c.ok("UpdateTable", update("1"), "TableDescription", "TableStatus"); got != "UPDATING" {
+			t.Errorf("UpdateTable answers %s", got)
+		}
+		is("UPDATING")
+		c.want("GetItem", get, `{"Item":{"p":{"S":"a"}}}`)
+		c.want("UpdateTable", update("2"), inUse+`updated: tbl`)
+		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`updated: tbl`)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		is("ACTIVE")
+
+		if got := c.ok("DeleteTable", `{"TableName":"tbl"}`, "TableDescription", "TableStatus"); got != "DELETING" {
+			t.Errorf("DeleteTable answers %s", got)
+		}
+		is("DELETING")
+		c.want("GetItem", get, notThere)
+		c.want("CreateTable", simpleTable+`}`, inUse+`deleted: tbl`)
+		c.want("UpdateTable", update("2"), inUse+`deleted: tbl`)
+		if got := c.ok("DeleteTable", `{"TableName":"tbl"}`, "TableDescription", "TableStatus"); got != "DELETING" {
+			t.Errorf("a second DeleteTable answers %s", got)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		is(notThere + `: Table: tbl not found`)
+		c.want("ListTables", `{}`, `{"TableNames":[]}`)
+	})
+}
+
+// A transition is over when its operation has answered, unless transitions linger: a waiter's first look succeeds.
+func TestTransitionsEnd(t *testing.T) {
+	c := newCloud(t)
+	for range 20 {
+		c.ok("CreateTable", simpleTable+`}`)
+		if got := c.status(); got != "ACTIVE" {
+			t.Fatalf("the new table is %s", got)
+		}
+		c.ok("UpdateTable", `{"TableName":"tbl","DeletionProtectionEnabled":false}`)
+		if got := c.status(); got != "ACTIVE" {
+			t.Fatalf("the changed table is %s", got)
+		}
+		c.ok("DeleteTable", `{"TableName":"tbl"}`)
+		if got := c.status(); !strings.HasPrefix(got, notThere) {
+			t.Fatalf("the deleted table is %s", got)
+		}
+	}
+}
+
+// A table keeps its status across a restart, and a transition that was cut short is ended afterwards.
+func TestTransitionsSurviveRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.NewMem()
+		seed := uint64(0)
+		ctx := aws.WithCall(context.Background(), &aws.Call{Account: "000000000000", Region: "us-east-1"})
+		open := func(linger time.Duration) (c *cloud, stop func()) {
+			seed++
+			w := world.Seeded(seed)
+			db, err := store.Open(store.Options{Dir: "db", FS: disk, World: w, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c = &cloud{t, New(db, w), db, ctx}
+			c.s.Linger(linger)
+			c.s.Start()
+			return c, func() {
+				w.Stop()
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, step := range []struct{ op, input, during, after string }{
+			{"CreateTable", simpleTable + `}`, "CREATING", "ACTIVE"},
+			{"UpdateTable", `{"TableName":"tbl","DeletionProtectionEnabled":false}`, "UPDATING", "ACTIVE"},
+			{"DeleteTable", `{"TableName":"tbl"}`, "DELETING", notThere + `: Table: tbl not found`},
+		} {
+			c, stop := open(time.Minute)
+			c.ok(step.op, step.input)
+			stop()
+			c, stop = open(0)
+			if got := c.status(); got != step.during {
+				t.Errorf("after %s and a restart the table is %s", step.op, got)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := c.status(); got != step.after {
+				t.Errorf("a minute after %s the table is %s", step.op, got)
+			}
+			stop()
+		}
+	})
+}
