@@ -47,6 +47,9 @@ type Env interface {
 	// an error means the function was not run, or not to its end, through no fault of its own. It calls
 	// aws.Settle first: what a function is told is on disk.
 	Invoke(ctx context.Context, in Invocation) (Result, error)
+	// Ready waits until the environment is initialised. It returns a Result when it cannot be, through the function's
+	// fault, and an error when something else is wrong.
+	Ready(ctx context.Context) (failed *Result, err error)
 	// Alive reports whether the environment can take another invocation.
 	Alive() bool
 	// Close kills everything in the environment and waits for it.
@@ -55,27 +58,31 @@ type Env interface {
 
 // Spec is what an environment is made from.
 type Spec struct {
-	Function     aws.ARN // unqualified
-	Name         string
-	Version      string // "$LATEST"
-	Runtime      string // "provided.al2023"
-	Handler      string
-	Code         string   // the name Code.Put gave the deployment package
-	Layers       []string // packages of the layers, merged at /opt in this order
-	MemoryMB     int
-	TmpMB        int
-	Timeout      time.Duration
-	Variables    map[string]string // the user's
-	Region       string
-	Endpoint     string // where the function's SDK finds us: "http://127.0.0.1:4566"
-	Credentials  Credentials
-	Expires      time.Time // not used for an invocation beginning later; zero: never
-	LogGroup     string
-	LogStream    string
-	OnDemandInit string // AWS_LAMBDA_INITIALIZATION_TYPE; empty means "on-demand"
+	Function    aws.ARN // unqualified
+	Name        string
+	Version     string // "$LATEST"
+	Runtime     string // "provided.al2023"
+	Handler     string
+	Code        string   // the name Code.Put gave the deployment package
+	Layers      []string // packages of the layers, merged at /opt in this order
+	MemoryMB    int
+	TmpMB       int
+	Timeout     time.Duration
+	Variables   map[string]string // the user's
+	Region      string
+	Endpoint    string // where the function's SDK finds us: "http://127.0.0.1:4566"
+	Credentials Credentials
+	Expires     time.Time // not used for an invocation beginning later; zero: never
+	LogGroup    string
+	LogStream   string
+	// Initialization is AWS_LAMBDA_INITIALIZATION_TYPE: "" for "on-demand", or ProvisionedConcurrency.
+	Initialization string
 	// Log takes one line, without its line end. It must not block.
 	Log func(at time.Time, line string)
 }
+
+// ProvisionedConcurrency is how an environment is initialised that is kept ready before there is an invocation for it.
+const ProvisionedConcurrency = "provisioned-concurrency"
 
 // Credentials are the execution role's.
 type Credentials struct{ KeyID, Secret, Token string }

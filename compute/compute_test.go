@@ -209,6 +209,36 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
+func TestReady(t *testing.T) {
+	modes(t, func(t *testing.T, b *bench) {
+		s := b.goSpec()
+		s.Initialization = ProvisionedConcurrency
+		env, err := b.process.Start(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer env.Close()
+		if failed, err := env.Ready(t.Context()); failed != nil || err != nil {
+			t.Fatalf("%+v, %v", failed, err)
+		}
+		r, err := env.Invoke(t.Context(), Invocation{ID: "1", Payload: []byte(`{"Do":"env"}`)})
+		if err != nil || r.Init != 0 || !strings.Contains(string(r.Payload), "AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency") {
+			t.Errorf("%+v %s %v", r, r.Payload, err)
+		}
+		for init, want := range map[string]string{"error": "My.InitError", "exit": "Runtime.ExitError"} {
+			s.Variables = map[string]string{"INIT": init}
+			env, err := b.process.Start(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if failed, err := env.Ready(t.Context()); err != nil || failed == nil || failed.Type != want {
+				t.Errorf("%s: %+v, %v", init, failed, err)
+			}
+			env.Close()
+		}
+	})
+}
+
 func TestHeaders(t *testing.T) {
 	b := newBench(t, false)
 	before := time.Now()

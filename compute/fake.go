@@ -25,6 +25,7 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	fail:TEXT   the same with the message TEXT
 //	slow:10s    waits, then answers its event
 //	crash       ends as a process that exits with status 1 does
+//	broken      does so already when it initialises
 //	log         logs its event and answers null
 //	value:JSON  answers JSON
 //	trip:TEXT   logs its event, and fails if TEXT occurs in it
@@ -91,7 +92,7 @@ func (f *Fake) standard(name, arg string) Handler {
 			f.World.Wait(ctx, nil, d)
 			return in.Payload, ctx.Err()
 		}
-	case "crash":
+	case "crash", "broken":
 		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return nil, errCrash }
 	case "log":
 		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
@@ -157,6 +158,19 @@ type fakeEnv struct {
 
 func (e *fakeEnv) Alive() bool { return !e.closed.Load() }
 func (e *fakeEnv) Close()      { e.closed.Store(true) }
+
+// Ready fails when the handler is broken.
+func (e *fakeEnv) Ready(ctx context.Context) (*Result, error) {
+	if err := aws.Settle(ctx); err != nil {
+		return nil, err
+	}
+	if e.spec.Handler == "broken" {
+		r := e.result("", nil, errCrash, false)
+		return &r, nil
+	}
+	e.warm = true
+	return nil, nil
+}
 
 // Invoke runs the handler until the function's timeout.
 func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {

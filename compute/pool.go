@@ -36,6 +36,7 @@ type Pool struct {
 	mu        sync.Mutex
 	functions map[string]*function
 	groups    map[string]int // invocations under way
+	scopes    map[string]int // of them, those that nothing is reserved or provisioned for
 	total     int
 	starting  int
 	queue     []*waiter // oldest first
@@ -47,8 +48,11 @@ type Pool struct {
 type function struct {
 	revision string
 	idle     []*slot
-	running  int // invocations under way
-	slots    int // environments, idle or not
+	running  int     // invocations under way
+	slots    int     // environments, idle or not
+	keeper   *keeper // nil when nothing is provisioned
+	ready    []*slot // its idle environments
+	used     int     // invocations under way that count as provisioned
 }
 
 // slot is an environment and what the pool knows about it.
@@ -60,6 +64,7 @@ type slot struct {
 	version  string
 	memoryMB int
 	since    time.Time // idle since
+	keeper   *keeper   // for whom it is kept; nil for one that came of an invocation
 }
 
 // waiter is an invocation without an environment. It is sent an idle slot, or nil: leave to start one.
@@ -73,7 +78,9 @@ type Job struct {
 	Function   string // the pool's name for the function, or a version of it: environments are shared below it
 	Group      string // what Limit is for: the function of which Function is a version; "" for Function itself
 	Revision   string // environments of another revision are not used
-	Limit      int    // invocations of the group at once; negative: unlimited
+	Limit      int    // invocations of the group at once, which are reserved for it; negative: nothing is reserved
+	Scope      string // the account and region whose concurrency is shared by what nothing is reserved for
+	Shared     int    // invocations at once of the scope that nothing is reserved or provisioned for; 0: PoolOptions.Max
 	Spec       func(ctx context.Context) (Spec, error)
 	Invocation Invocation
 }
@@ -92,7 +99,7 @@ func NewPool(o PoolOptions) *Pool {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{o: o, functions: map[string]*function{}, groups: map[string]int{}, wake: make(chan struct{}, 1)}
+	p := &Pool{o: o, functions: map[string]*function{}, groups: map[string]int{}, scopes: map[string]int{}, wake: make(chan struct{}, 1)}
 	o.World.Go(p.reap)
 	return p
 }
@@ -103,11 +110,11 @@ func (p *Pool) Isolation() string { return p.o.Runner.Isolation() }
 // Invoke runs a job in an idle environment, or a new one, and writes its START, END and REPORT lines.
 // It fails with Throttled when a limit is reached, or with what Job.Spec returned.
 func (p *Pool) Invoke(ctx context.Context, j *Job) (Result, error) {
-	f, err := p.enter(j)
+	f, on, err := p.enter(j)
 	if err != nil {
 		return Result{}, err
 	}
-	defer p.leave(j, f)
+	defer p.leave(j, f, on)
 	for try := 0; ; try++ {
 		s, err := p.acquire(ctx, j, f)
 		if err != nil {
@@ -125,38 +132,79 @@ func (p *Pool) Invoke(ctx context.Context, j *Job) (Result, error) {
 	}
 }
 
-// enter counts an invocation in, unless the function's limit is reached.
-func (p *Pool) enter(j *Job) (*function, error) {
+// account is what an invocation's concurrency is taken from.
+type account uint8
+
+const (
+	reserved    account = iota // what is reserved for its group
+	provisioned                // what is provisioned for its function
+	shared                     // what is left to its scope
+)
+
+// enter counts an invocation in, unless a limit is reached.
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+func (p *Pool) enter(j *Job) (*function, account, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
-	f := p.functions[j.Function]
-	if f == nil {
-		f = &function{revision: j.Revision}
-		p.functions[j.Function] = f
+	f := p.function(j.Function, j.Revision)
+	group, most := j.group(), j.Shared
+	if most == 0 {
+		most = p.o.Max
 	}
-	group := j.group()
-	if j.Limit >= 0 && p.groups[group] >= j.Limit {
+	on := shared
+	switch {
+	case j.Limit >= 0:
+		if on = reserved; p.groups[group] >= j.Limit {
+			p.forget(j.Function, f)
+			return nil, 0, Throttled{FunctionLimit}
+		}
+	case f.keeper != nil && f.used < f.keeper.want.Count:
+		on = provisioned
+		f.used++
+	case p.scopes[j.Scope] >= most:
 		p.forget(j.Function, f)
-		return nil, Throttled{FunctionLimit}
+		return nil, 0, Throttled{AccountLimit}
+	default:
+		p.scopes[j.Scope]++
 	}
 	p.groups[group]++
 	f.running++
 	f.revision = j.Revision
-	return f, nil
+	return f, on, nil
+}
+
+// function returns what the pool knows of a function, which is nothing at first; p.mu is held.
+func (p *Pool) function(name, revision string) *function {
+	f := p.functions[name]
+	if f == nil {
+		f = &function{revision: revision}
+		p.functions[name] = f
+	}
+	return f
 }
 
 // leave counts an invocation out and forgets a function without environments.
-func (p *Pool) leave(j *Job, f *function) {
+func (p *Pool) leave(j *Job, f *function, on account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f.running--
+	switch on {
+	case shared:
+		decrease(p.scopes, j.Scope)
+	case provisioned:
+		f.used--
+	}
 	p.forget(j.Function, f)
-	group := j.group()
-	if p.groups[group]--; p.groups[group] == 0 {
-		delete(p.groups, group)
+	decrease(p.groups, j.group())
+}
+
+// decrease takes one off a count, which is not kept when it is zero.
+func decrease(counts map[string]int, name string) {
+	if counts[name]--; counts[name] == 0 {
+		delete(counts, name)
 	}
 }
 
@@ -170,7 +218,7 @@ func (j *Job) group() string {
 
 // forget drops f when nothing is left of it; p.mu is held.
 func (p *Pool) forget(name string, f *function) {
-	if f.running == 0 && f.slots == 0 && p.functions[name] == f {
+	if f.running == 0 && f.slots == 0 && f.keeper == nil && p.functions[name] == f {
 		delete(p.functions, name)
 	}
 }
@@ -208,15 +256,17 @@ func (p *Pool) take(j *Job, f *function) (s *slot, w *waiter, stale []*slot, err
 	if p.closed {
 		return nil, nil, nil, ErrClosed
 	}
-	for len(f.idle) > 0 {
-		s := f.idle[len(f.idle)-1]
-		f.idle = f.idle[:len(f.idle)-1]
-		if s.revision == j.Revision && s.env.Alive() && (s.expires.IsZero() || now.Before(s.expires)) {
-			return s, nil, stale, nil
+	for _, shelf := range []*[]*slot{&f.ready, &f.idle} {
+		for len(*shelf) > 0 {
+			last := len(*shelf) - 1
+			s := (*shelf)[last]
+			*shelf = (*shelf)[:last]
+			if s.revision == j.Revision && s.usable(now) {
+				return s, nil, stale, nil
+			}
+			stale = append(stale, s)
+			p.strike(f, s)
 		}
-		stale = append(stale, s)
-		f.slots--
-		p.total--
 	}
 	if p.total >= p.o.Max {
 		old := p.evict()
@@ -236,6 +286,21 @@ func (p *Pool) take(j *Job, f *function) (s *slot, w *waiter, stale []*slot, err
 	return nil, w, stale, nil
 }
 
+// usable reports whether an invocation may begin in the environment.
+func (s *slot) usable(now time.Time) bool {
+	return s.env.Alive() && (s.expires.IsZero() || now.Before(s.expires))
+}
+
+// strike counts an environment out that is to be closed; p.mu is held.
+func (p *Pool) strike(f *function, s *slot) {
+	f.slots--
+	p.total--
+	if s.keeper != nil {
+		s.keeper.kept--
+		s.keeper.rouse()
+	}
+}
+
 // evict takes the environment idle for longest out of the pool; p.mu is held.
 func (p *Pool) evict() *slot {
 	var of *function
@@ -250,8 +315,7 @@ func (p *Pool) evict() *slot {
 	}
 	s := of.idle[0]
 	of.idle = of.idle[1:]
-	of.slots--
-	p.total--
+	p.strike(of, s)
 	p.forget(name, of)
 	return s
 }
@@ -300,13 +364,18 @@ func (p *Pool) start(ctx context.Context, j *Job) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.open(ctx, spec, j.Revision)
+}
+
+// open makes an environment.
+func (p *Pool) open(ctx context.Context, spec Spec, revision string) (*slot, error) {
 	log := &journal{world: p.o.World, sink: spec.Log}
 	spec.Log = func(_ time.Time, line string) { log.write(line) }
 	env, err := p.o.Runner.Start(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &slot{env: env, journal: log, revision: j.Revision, expires: spec.Expires,
+	return &slot{env: env, journal: log, revision: revision, expires: spec.Expires,
 		version: spec.Version, memoryMB: spec.MemoryMB}, nil
 }
 
@@ -315,24 +384,32 @@ func (p *Pool) start(ctx context.Context, j *Job) (*slot, error) {
 func (p *Pool) release(j *Job, f *function, s *slot) {
 	s.since = p.o.World.Now()
 	p.mu.Lock()
-	good := s.env.Alive() && !p.closed && s.revision == f.revision
-	if good && p.give(j.Function, s) {
+	good := s.env.Alive() && !p.closed
+	shelf := &f.idle
+	if k := s.keeper; k != nil {
+		good = good && k.wants(s)
+		shelf = &f.ready
+	} else {
+		good = good && s.revision == f.revision
+	}
+	switch {
+	case !good:
+		p.strike(f, s)
+		p.mu.Unlock()
+		s.env.Close()
+		return
+	case p.give(j.Function, s):
 		p.mu.Unlock()
 		return
 	}
-	if good {
-		f.idle = append(f.idle, s)
-		p.mu.Unlock()
+	*shelf = append(*shelf, s)
+	p.mu.Unlock()
+	if s.keeper == nil {
 		select {
 		case p.wake <- struct{}{}:
 		default:
 		}
-		return
 	}
-	f.slots--
-	p.total--
-	p.mu.Unlock()
-	s.env.Close()
 }
 
 // give hands an idle environment to the first of its function that waits, whose own place it no longer
@@ -377,7 +454,7 @@ func (p *Pool) Running() (environments, busy int) {
 	defer p.mu.Unlock()
 	idle := 0
 	for _, f := range p.functions {
-		idle += len(f.idle)
+		idle += len(f.idle) + len(f.ready)
 	}
 	return p.total, p.total - idle
 }
@@ -429,10 +506,13 @@ func (p *Pool) Close() {
 	p.closed = true
 	var list []*slot
 	for _, f := range p.functions {
-		list = append(list, f.idle...)
-		f.slots -= len(f.idle)
-		p.total -= len(f.idle)
-		f.idle = nil
+		for _, shelf := range []*[]*slot{&f.ready, &f.idle} {
+			for _, s := range *shelf {
+				p.strike(f, s)
+			}
+			list = append(list, *shelf...)
+			*shelf = nil
+		}
 	}
 	p.mu.Unlock()
 	p.closeAll(list)

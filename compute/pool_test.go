@@ -161,3 +161,145 @@ func TestLimits(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+func TestSharesOfConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, w := fakePool(PoolOptions{})
+		defer w.Stop()
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		ran, refused := map[string]int{}, map[string]int{}
+		call := func(n int, job *Job) {
+			for range n {
+				wg.Go(func() {
+					_, err := p.Invoke(t.Context(), job)
+					mu.Lock()
+					defer mu.Unlock()
+					if throttled, ok := errors.AsType[Throttled](err); ok {
+						refused[job.Function+" "+throttled.Reason]++
+					} else if err != nil {
+						t.Error(err)
+					} else {
+						ran[job.Function]++
+					}
+				})
+			}
+		}
+		of := func(name, scope string, limit int) *Job {
+			j := fakeJob(name, "slow:1s", 3*time.Second)
+			j.Scope, j.Shared, j.Limit = scope, 30, limit
+			return j
+		}
+		call(100, of("a", "one", -1))
+		call(100, of("b", "one", -1))
+		synctest.Wait()
+		call(200, of("kept", "one", 70)) // what is reserved is there although the rest is used up
+		call(200, of("other", "two", -1))
+		wg.Wait()
+		if got := ran["a"] + ran["b"]; got != 30 || ran["kept"] != 70 || ran["other"] != 30 {
+			t.Errorf("ran: %v", ran)
+		}
+		if refused["kept "+FunctionLimit] != 130 || refused["other "+AccountLimit] != 170 || refused["a "+AccountLimit]+refused["b "+AccountLimit] != 170 {
+			t.Errorf("refused: %v", refused)
+		}
+		if len(p.scopes) != 0 || len(p.groups) != 0 {
+			t.Errorf("counts left behind: %v, %v", p.scopes, p.groups)
+		}
+	})
+}
+
+func TestProvision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, f, w := fakePool(PoolOptions{Idle: time.Minute})
+		defer w.Stop()
+		job := fakeJob("f", "slow:1s", 3*time.Second)
+		job.Shared = 2
+		kinds := make(chan string, 100)
+		f.Handlers = map[string]Handler{"f": func(_ context.Context, s Spec, in Invocation, _ func(string)) ([]byte, error) {
+			kinds <- s.Initialization
+			time.Sleep(time.Second)
+			return in.Payload, nil
+		}}
+		until := time.Duration(0)
+		spec := func(context.Context) (Spec, error) {
+			s := Spec{Name: "f", Handler: "", Timeout: 3 * time.Second, MemoryMB: 128}
+			if until > 0 {
+				s.Expires = w.Now().Add(until)
+			}
+			return s, nil
+		}
+		job.Spec = spec
+		expect := func(ready int, started int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := p.Provisioned("f"); got.Ready != ready || got.Fault != "" || f.Started.Load() != started {
+				t.Fatalf("%+v of %d started, want %d of %d", got, f.Started.Load(), ready, started)
+			}
+		}
+		p.Provision(Provision{Function: "f", Revision: "1", Count: 3, Spec: spec})
+		expect(3, 3)
+		time.Sleep(time.Hour) // they do not end from idleness
+		expect(3, 3)
+		var wg sync.WaitGroup
+		throttled := 0
+		for range 7 { // three run in what is provisioned, two in what the scope has left
+			wg.Go(func() {
+				if _, err := p.Invoke(t.Context(), job); errors.Is(err, Throttled{AccountLimit}) {
+					throttled++
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if throttled != 2 {
+			t.Errorf("%d throttled", throttled)
+		}
+		for i := range 5 {
+			want := ""
+			if i < 3 {
+				want = ProvisionedConcurrency
+			}
+			if kind := <-kinds; kind != want {
+				t.Errorf("invocation %d in an environment initialised %q, want %q", i, kind, want)
+			}
+		}
+		expect(3, 5)
+		p.Provision(Provision{Function: "f", Revision: "1", Count: 1, Spec: spec})
+		expect(1, 5)
+		until = time.Hour
+		p.Provision(Provision{Function: "f", Revision: "2", Count: 2, Spec: spec})
+		expect(2, 7)
+		time.Sleep(time.Hour + time.Minute) // they are replaced before their credentials end
+		expect(2, 9)
+		p.Provision(Provision{Function: "f", Count: 0})
+		expect(0, 9)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n, _ := p.Running(); n != 0 || len(p.functions) != 0 {
+			t.Errorf("%d environments, %d functions left", n, len(p.functions))
+		}
+	})
+}
+
+func TestProvisionOfABrokenFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, f, w := fakePool(PoolOptions{})
+		defer w.Stop()
+		job := fakeJob("f", "broken", time.Second)
+		p.Provision(Provision{Function: "f", Revision: "1", Count: 1, Spec: job.Spec})
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		got, tries := p.Provisioned("f"), f.Started.Load()
+		if got.Ready != 0 || !strings.Contains(got.Fault, "Runtime.ExitError") {
+			t.Errorf("%+v", got)
+		}
+		if tries < 10 || tries > 16 {
+			t.Errorf("tried %d times in ten minutes", tries)
+		}
+		if n, _ := p.Running(); n != 0 {
+			t.Errorf("%d environments", n)
+		}
+	})
+}

@@ -256,7 +256,7 @@ func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 		}
 	}
 	e := &environment{p: p, spec: s, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
-		dead: make(chan struct{}), failed: make(chan struct{})}
+		dead: make(chan struct{}), failed: make(chan struct{}), up: make(chan struct{})}
 	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
 			return broken{"Runtime.InvalidEntrypoint", entry.Error()}, nil
@@ -298,6 +298,11 @@ type broken struct{ kind, message string }
 func (b broken) Alive() bool { return false }
 func (b broken) Close()      {}
 
+func (b broken) Ready(context.Context) (*Result, error) {
+	r := Failure("error", b.kind, "Error: %s", b.message)
+	return &r, nil
+}
+
 func (b broken) Invoke(_ context.Context, in Invocation) (Result, error) {
 	return Failure("error", b.kind, "RequestId: %s Error: %s", in.ID, b.message), nil
 }
@@ -316,6 +321,8 @@ type environment struct {
 	work      chan *work    // to whoever asks for the next invocation
 	dead      chan struct{} // closed when nothing of the environment runs any more
 	failed    chan struct{} // closed when the runtime reported that it cannot initialise
+	up        chan struct{} // closed when the runtime first asked for an invocation
+	upOnce    sync.Once
 
 	ice    sync.Mutex // may be taken while mu is held, not the other way round
 	frozen bool
@@ -392,7 +399,20 @@ func (e *environment) finished(w *work, r *Result, err error, cold bool) (Result
 	return *r, nil
 }
 
-// offer waits until the runtime takes w. It returns a result when the initialisation failed.
+// Ready waits until the runtime asks for an invocation. What it took is in no REPORT line.
+func (e *environment) Ready(ctx context.Context) (*Result, error) {
+	if err := aws.Settle(ctx); err != nil {
+		return nil, err
+	}
+	r, err := e.offer(ctx, nil, true)
+	if r == nil && err == nil {
+		e.warm = true
+	}
+	return r, err
+}
+
+// offer waits until the runtime takes w, or, when there is none, could take one. It returns a result when the
+// initialisation failed.
 func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, error) {
 	limit := handover
 	if cold {
@@ -402,10 +422,20 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 	defer cancel()
 	watch := time.NewTicker(memoryWatch)
 	defer watch.Stop()
+	var up <-chan struct{}
+	var takers chan<- *work
+	var id string
+	if w == nil {
+		up = e.up
+	} else {
+		takers, id = e.work, w.in.ID
+	}
 	for limited.Err() == nil {
 		select {
-		case e.work <- w:
+		case takers <- w:
 			<-w.taken
+			return nil, nil
+		case <-up:
 			return nil, nil
 		case <-e.failed:
 			e.mu.Lock()
@@ -417,10 +447,10 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 			if !cold {
 				return nil, ErrNotTaken
 			}
-			r, err := e.exitResult(w.in.ID)
+			r, err := e.exitResult(id)
 			return &r, err
 		case <-watch.C:
-			if r := e.overMemory(w.in.ID); r != nil {
+			if r := e.overMemory(id); r != nil {
 				e.kill(errReplaced)
 				return r, nil
 			}
@@ -435,7 +465,7 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 	if !cold {
 		return nil, ErrNotTaken
 	}
-	r := timedOut(w.in.ID, e.spec.Timeout)
+	r := timedOut(id, e.spec.Timeout)
 	return &r, nil
 }
 

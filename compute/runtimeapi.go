@@ -42,6 +42,7 @@ func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveNext waits for an invocation and hands it over.
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+	e.upOnce.Do(func() { close(e.up) })
 	idle := time.NewTimer(freezeAfter)
 	defer idle.Stop()
 	var next *work

@@ -165,7 +165,7 @@ func writeBootstraps(dir string) error {
 func environ(s Spec, api string, at places) []string {
 	task, dir, opt := at.task, at.runtime, at.opt
 	libs := []string{"/lib64", "/usr/lib64", dir, dir + "/lib", task, task + "/lib", opt + "/lib"}
-	kind := s.OnDemandInit
+	kind := s.Initialization
 	if kind == "" {
 		kind = "on-demand"
 	}

@@ -11,17 +11,16 @@ import (
 // Limits of an account and region.
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const (
-	maxCode       = 75 << 30 // bytes of packages; told, not enforced
-	maxZipped     = 50 << 20
-	minUnreserved = 100 // concurrency that stays for functions without a reservation
+	maxCode   = 75 << 30 // bytes of packages; told, not enforced
+	maxZipped = 50 << 20
 )
 
 // GetAccountSettings tells an account's limits in the region and how much of them is used.
 func (s *Service) GetAccountSettings(ctx context.Context, _ *lambda.GetAccountSettingsInput) (*lambda.GetAccountSettingsOutput, error) {
 	var size, count int64
-	reserved := int32(0)
+	claimed := int32(0)
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		size, count, reserved = 0, 0, reservedIn(tx, "")
+		size, count, claimed = 0, 0, claimedBut(tx, "")
 		for f := range listed(tx, "", true) {
 			size += f.PackageBytes
 			if f.Version == "" {
@@ -38,19 +37,9 @@ func (s *Service) GetAccountSettings(ctx context.Context, _ *lambda.GetAccountSe
 	}
 	return &lambda.GetAccountSettingsOutput{
 		AccountLimit: &lambda.AccountLimit{TotalCodeSize: new(int64(maxCode)), CodeSizeUnzipped: new(int64(compute.MaxUnzipped)), CodeSizeZipped: new(int64(maxZipped)),
-			ConcurrentExecutions: new(int32(compute.DefaultMax)), UnreservedConcurrentExecutions: new(compute.DefaultMax - reserved)},
+			ConcurrentExecutions: new(int32(compute.DefaultMax)), UnreservedConcurrentExecutions: new(compute.DefaultMax - claimed)},
 		AccountUsage: &lambda.AccountUsage{TotalCodeSize: &size, FunctionCount: &count},
 	}, nil
-}
-
-// reservedIn is the concurrency reserved for the functions of a tenant other than one.
-func reservedIn(tx *store.Tx, other string) (sum int32) {
-	for _, f := range functions.All(tx, "") {
-		if f.Reserved != nil && f.Name != other {
-			sum += *f.Reserved
-		}
-	}
-	return sum
 }
 
 // PutRuntimeManagementConfig says when a function or version changes to a newer runtime. The runtimes here

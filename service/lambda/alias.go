@@ -160,7 +160,7 @@ func (s *Service) UpdateAlias(ctx context.Context, in *lambda.UpdateAliasInput) 
 			return err
 		}
 		aliases.Put(tx, store.K(r.name, a.Name), a)
-		return nil
+		return moveProvision(tx, r.at(a.Name), &a)
 	})
 	if err != nil {
 		return nil, err

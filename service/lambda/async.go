@@ -105,16 +105,16 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 	if err == nil {
 		back.config, err = s.loadAsync(ctx, r)
 	}
-	limit := 0
+	var most limits
 	if err == nil {
-		limit, err = s.limit(ctx, r, f)
+		most, err = s.limits(ctx, r, f)
 	}
 	switch {
 	case aws.IsCode(err, "ResourceNotFoundException"):
 		return nil
 	case err != nil:
 		return err
-	case limit == 0:
+	case most.reserved == 0:
 		back.given = noConcurrency
 		return back
 	case s.world.Now().Sub(item.FirstAt) >= back.config.age():

@@ -487,6 +487,9 @@ func (s *Service) DeleteFunction(ctx context.Context, in *lambda.DeleteFunctionI
 		deleteAll(tx, policies, r.name)
 		deleteAll(tx, asyncConfigs, r.name)
 		deleteURLs(tx, r.name)
+		if deleteProvisions(tx, r.account, r.region, r.name) || f.Reserved != nil {
+			claim(tx)
+		}
 		return nil
 	})
 	if err != nil {
@@ -527,6 +530,9 @@ func (s *Service) change(ctx context.Context, r reference, revision *string, f f
 		}
 		have.release(tx)
 		changed.save(tx)
+		if changed.Reserved != have.Reserved {
+			claim(tx)
+		}
 		return nil
 	})
 	return &changed, err

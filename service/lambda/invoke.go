@@ -13,7 +13,6 @@ import (
 	"fogbank/aws"
 	"fogbank/compute"
 	"fogbank/source"
-	"fogbank/store"
 )
 
 // Limits of an invocation's payload, in bytes.
@@ -94,28 +93,15 @@ func (s *Service) run(ctx context.Context, r reference, f *function, inv compute
 	if inv.Trace == "" {
 		inv.Trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", s.world.Now().Unix(), s.world.Hex(12), s.world.Hex(8))
 	}
-	limit, err := s.limit(ctx, r, f)
+	most, err := s.limits(ctx, r, f)
 	if err != nil {
 		return compute.Result{}, err
 	}
 	return s.o.Pool.Invoke(context.WithoutCancel(ctx), &compute.Job{
-		Function: r.poolVersion(f), Group: r.poolName(), Revision: f.Environment, Limit: limit, Invocation: inv,
+		Function: r.poolVersion(f), Group: r.poolName(), Revision: f.Environment, Limit: most.reserved,
+		Scope: r.account + "/" + r.region, Shared: most.shared, Invocation: inv,
 		Spec: func(ctx context.Context) (compute.Spec, error) { return s.spec(ctx, r, f) },
 	})
-}
-
-// limit is how many invocations of the function may run at once, -1 when nothing is reserved for it.
-func (s *Service) limit(ctx context.Context, r reference, f *function) (int, error) {
-	if f.Version != "" { // what is reserved is reserved for all versions together
-		var err error
-		if f, err = s.load(ctx, r.at("")); err != nil {
-			return 0, err
-		}
-	}
-	if f.Reserved == nil {
-		return -1, nil
-	}
-	return int(*f.Reserved), nil
 }
 
 // clientError is what the caller of a synchronous invocation learns of a failure that is not the function's.
@@ -169,53 +155,4 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 			}
 		},
 	}, nil
-}
-
-// PutFunctionConcurrency reserves concurrency for a function, which is also its limit.
-func (s *Service) PutFunctionConcurrency(ctx context.Context, in *lambda.PutFunctionConcurrencyInput) (*lambda.PutFunctionConcurrencyOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	n := in.ReservedConcurrentExecutions
-	_, err = s.change(ctx, r, nil, func(tx *store.Tx, f *function) error {
-		if n+reservedIn(tx, f.Name) > compute.DefaultMax-minUnreserved {
-			return lambda.InvalidParameterValueException("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [100].")
-		}
-		f.Reserved = &n
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &lambda.PutFunctionConcurrencyOutput{ReservedConcurrentExecutions: &n}, nil
-}
-
-// GetFunctionConcurrency tells what is reserved for a function.
-func (s *Service) GetFunctionConcurrency(ctx context.Context, in *lambda.GetFunctionConcurrencyInput) (*lambda.GetFunctionConcurrencyOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	f, err := s.load(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return &lambda.GetFunctionConcurrencyOutput{ReservedConcurrentExecutions: f.Reserved}, nil
-}
-
-// DeleteFunctionConcurrency gives the reservation back.
-func (s *Service) DeleteFunctionConcurrency(ctx context.Context, in *lambda.DeleteFunctionConcurrencyInput) (*lambda.DeleteFunctionConcurrencyOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.change(ctx, r, nil, func(_ *store.Tx, f *function) error {
-		f.Reserved = nil
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &lambda.DeleteFunctionConcurrencyOutput{}, nil
 }

@@ -31,6 +31,8 @@ type Code interface {
 type Pool interface {
 	Invoke(ctx context.Context, j *compute.Job) (compute.Result, error)
 	Drop(function string)
+	Provision(want compute.Provision)
+	Provisioned(function string) compute.Provisioned
 }
 
 // Options are what the service needs besides the store and the world.
@@ -86,6 +88,7 @@ func (s *Service) Start() error {
 	s.events.Start(s.db, s.world, s.o.Log)
 	s.sendings.Start(s.db, s.world, s.o.Log)
 	s.world.Go(s.superviseMappings)
+	s.world.Go(s.superviseProvisions)
 	return nil
 }
 
@@ -112,6 +115,7 @@ func (s *Service) cleared(ctx context.Context, account string) error {
 				urlPlaces.Delete(tx, key)
 			}
 		}
+		deleteProvisions(tx, account)
 		tx.Wake(mappingsTopic)
 		return nil
 	})

@@ -210,4 +210,5 @@ func (r reference) deleteConfigs(tx *store.Tx) {
 	policies.Delete(tx, r.key())
 	asyncConfigs.Delete(tx, r.key())
 	deleteURL(tx, r)
+	r.deleteProvision(tx)
 }
