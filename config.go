@@ -47,6 +47,8 @@ type Config struct {
 
 	Throughput string `name:"dynamodb-throughput" help:"whether DynamoDB tables of billing mode PROVISIONED are held to their throughput: enforced (the default) or unlimited"`
 
+	Conflicts string `name:"dynamodb-conflicts" help:"what becomes of DynamoDB transactions and writes that meet an ongoing transaction: cancel (the default), as in AWS, or wait for it"`
+
 	Transitions string `name:"dynamodb-transitions" help:"how long DynamoDB tables stay CREATING, UPDATING and DELETING after the operation, such as 5s (default 0s: until its answer, so that waiters need not wait)"`
 
 	Audit string `help:"on: calls that manage resources become events of the default event bus, as CloudTrail's do (default off)"`
@@ -119,6 +121,12 @@ const (
 	throughputUnlimited = "unlimited"
 )
 
+// What Config.Conflicts may be.
+const (
+	conflictsCancel = "cancel"
+	conflictsWait   = "wait"
+)
+
 // maxTransitions is the longest Config.Transitions.
 const maxTransitions = time.Hour
 
@@ -150,6 +158,10 @@ func (c *Config) complete() error {
 	def(&c.Throughput, throughputEnforced)
 	if c.Throughput != throughputEnforced && c.Throughput != throughputUnlimited {
 		return fmt.Errorf("dynamodb-throughput %q is neither %s nor %s", c.Throughput, throughputEnforced, throughputUnlimited)
+	}
+	def(&c.Conflicts, conflictsCancel)
+	if c.Conflicts != conflictsCancel && c.Conflicts != conflictsWait {
+		return fmt.Errorf("dynamodb-conflicts %q is neither %s nor %s", c.Conflicts, conflictsCancel, conflictsWait)
 	}
 	def(&c.Transitions, "0s")
 	if d, err := time.ParseDuration(c.Transitions); err != nil || d < 0 || d > maxTransitions {

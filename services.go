@@ -72,12 +72,7 @@ func (c *Cloud) build() error {
 	}
 	as := c.gate.As
 
-	tables := dynamodb.New(c.db, c.world)
-	tables.Retain(c.config.recoveryDays())
-	if c.config.Throughput == throughputUnlimited {
-		tables.Unlimited()
-	}
-	tables.Linger(c.config.transitions())
+	tables := c.buildTables()
 	queues := sqs.New(c.db, c.world)
 	groups := logs.New(c.db, c.world)
 	network, closeNetwork, err := c.config.network()
@@ -132,6 +127,20 @@ func (c *Cloud) build() error {
 	s.onStart(queues.Start, topics.Start, buses.Start, schedules.Start, groups.Start, tables.Start, tubes.Start)
 	s.starts = append(s.starts, s.lambda.Start)
 	return nil
+}
+
+// buildTables makes DynamoDB as the configuration has it.
+func (c *Cloud) buildTables() *dynamodb.Service {
+	tables := dynamodb.New(c.db, c.world)
+	tables.Retain(c.config.recoveryDays())
+	tables.Linger(c.config.transitions())
+	if c.config.Throughput == throughputUnlimited {
+		tables.Unlimited()
+	}
+	if c.config.Conflicts == conflictsWait {
+		tables.Wait()
+	}
+	return tables
 }
 
 // buildGate makes the gate, with nothing behind it.

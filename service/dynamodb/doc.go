@@ -5,7 +5,8 @@
 // Every read is consistent and every write durable when it is acknowledged. A write, its entries in all
 // secondary indexes and its stream record are one transaction: indexes are never behind, and a stream holds
 // each change once, in the order of the commits, none for writes that change nothing. Conditions are
-// checked in the same transaction. TransactWriteItems and TransactGetItems are serializable with everything else.
+// checked in the same transaction. TransactWriteItems and TransactGetItems are serializable with everything else; those that
+// meet an ongoing transaction are cancelled.
 //
 // # Stored
 //

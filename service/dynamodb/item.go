@@ -143,6 +143,9 @@ func (s *Service) updateOne(ctx context.Context, w *write, prepare func() error)
 		if err := prepare(); err != nil {
 			return err
 		}
+		if err := s.ongoing.refuse(w.key); err != nil {
+			return err
+		}
 		one := [1]*write{w}
 		if err := s.commit(ctx, one[:]); !errors.Is(err, errReshaped) {
 			return err

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,8 +144,30 @@ func number(text string) int {
 func (c *linearClient) act(value int) linearOp {
 	key := c.r.IntN(2)
 	o := linearOp{condition: registers{anyOrNo, anyOrNo}, set: registers{anyOrNo, anyOrNo}, from: c.clock.Add(1)}
-	var got string
-	switch c.r.IntN(6) {
+	kind := c.r.IntN(6)
+	got := c.try(&o, kind, key, value)
+	for strings.Contains(got, "TransactionConflict") { // it met an ongoing transaction, and did nothing
+		runtime.Gosched()
+		got = c.try(&o, kind, key, value)
+	}
+	o.to = c.clock.Add(1)
+	o.ok = !strings.HasPrefix(got, "!")
+	for i := range o.reads {
+		if o.reads[i] {
+			c.seen[i] = o.got[i]
+		} else if o.ok && o.set[i] != anyOrNo {
+			c.seen[i] = o.set[i]
+		}
+	}
+	if !o.ok && !strings.Contains(got, "ConditionalCheckFailed") {
+		c.t.Errorf("got %s", got)
+	}
+	return o
+}
+
+// try makes an operation of a kind and notes what it asks and reads.
+func (c *linearClient) try(o *linearOp, kind, key, value int) (got string) {
+	switch kind {
 	case 0: // conditional put
 		o.condition[key], o.set[key] = c.seen[key], value
 		got = c.call("PutItem", c.put(key, value, c.seen[key]))
@@ -170,19 +193,7 @@ func (c *linearClient) act(value int) linearOp {
 		}
 		o.got = registers{number(left), number(right)}
 	}
-	o.to = c.clock.Add(1)
-	o.ok = !strings.HasPrefix(got, "!")
-	for i := range o.reads {
-		if o.reads[i] {
-			c.seen[i] = o.got[i]
-		} else if o.ok && o.set[i] != anyOrNo {
-			c.seen[i] = o.set[i]
-		}
-	}
-	if !o.ok && !strings.Contains(got, "ConditionalCheckFailed") {
-		c.t.Errorf("got %s", got)
-	}
-	return o
+	return got
 }
 
 // Concurrent conditional writes, transactions, statements and reads of two items are linearizable.

@@ -12,10 +12,11 @@ import (
 // Service is DynamoDB. Streams gives the API of its streams.
 type Service struct {
 	dynamodb.Unimplemented
-	db     *store.DB
-	world  *world.World
-	retain int32 // longest recovery period in days; 0 for AWS's
-	meters meters
+	db      *store.DB
+	world   *world.World
+	retain  int32 // longest recovery period in days; 0 for AWS's
+	meters  meters
+	ongoing ongoing
 	// strains are shards that may have to be split; splitAfter is the constant, but for tests.
 	strains    chan strain
 	splitAfter uint64

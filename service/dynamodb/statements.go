@@ -91,6 +91,7 @@ var statementErrors = map[string]string{
 	"ConditionalCheckFailedException": dynamodb.BatchStatementErrorCodeEnumConditionalCheckFailed,
 	"DuplicateItemException":          dynamodb.BatchStatementErrorCodeEnumDuplicateItem,
 	"ResourceNotFoundException":       dynamodb.BatchStatementErrorCodeEnumResourceNotFound,
+	"TransactionConflictException":    dynamodb.BatchStatementErrorCodeEnumTransactionConflict,
 	"ValidationException":             dynamodb.BatchStatementErrorCodeEnumValidationError,
 
 	"ProvisionedThroughputExceededException": dynamodb.BatchStatementErrorCodeEnumProvisionedThroughputExceeded,
@@ -128,6 +129,9 @@ func (s *Service) batchWrite(ctx context.Context, in *dynamodb.BatchExecuteState
 			w := &write{}
 			if err == nil {
 				err = w.state(t, st)
+			}
+			if err == nil {
+				err = s.ongoing.refuse(w.key)
 			}
 			if problems[i] = err; err == nil {
 				w.look = w.look || asked(in.ReturnConsumedCapacity)
@@ -254,17 +258,20 @@ func (s *Service) transactSelects(ctx context.Context, in *dynamodb.ExecuteTrans
 				err = validation("Where clause does not contain a mandatory equality on all key attributes")
 			}
 			if err == nil {
+				if key, _, ok := plan.base.t.keyIn(st.Conjuncts()); ok {
+					place := plan.base.t.itemKey(key)
+					if seen[place] {
+						return validation("Transaction request cannot include multiple operations on one item")
+					}
+					seen[place] = true
+					err = s.ongoing.refuse(place)
+				}
+			}
+			if err == nil {
 				found, _, err = plan.read(tx, &nextPage{})
 			}
 			if problems[i] = err; err != nil {
 				continue
-			}
-			if key, _, ok := plan.base.t.keyIn(st.Conjuncts()); ok {
-				place := plan.base.t.itemKey(key)
-				if seen[place] {
-					return validation("Transaction request cannot include multiple operations on one item")
-				}
-				seen[place] = true
 			}
 			if len(found.items) > 0 {
 				out.Responses[i].Item = found.items[0]

@@ -25,7 +25,7 @@ var (
 
 // meters hold what is left of the throughput of tables of billing mode PROVISIONED and of their global
 // indexes: a token bucket for reads and one for writes. A request is admitted while anything is left, and what it
-// consumed is taken afterwards, so a bucket may be overdrawn. They are the one thing the service keeps in memory:
+// consumed is taken afterwards, so a bucket may be overdrawn. They are kept in memory:
 // they change with every request and a restart may refill them.
 type meters struct {
 	world     *world.World

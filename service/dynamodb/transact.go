@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -52,7 +53,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *dynamodb.TransactGet
 	var out *dynamodb.TransactGetItemsOutput
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		out = &dynamodb.TransactGetItemsOutput{Responses: make([]dynamodb.ItemResponse, len(in.TransactItems))}
-		return transactGet(tx, &s.meters, in, selections, out)
+		return s.transactGet(tx, in, selections, out)
 	})
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *dynamodb.TransactGet
 	return out, nil
 }
 
-func transactGet(tx *store.Tx, m *meters, in *dynamodb.TransactGetItemsInput, selections []expr.Selection, out *dynamodb.TransactGetItemsOutput) error {
+func (s *Service) transactGet(tx *store.Tx, in *dynamodb.TransactGetItemsInput, selections []expr.Selection, out *dynamodb.TransactGetItemsOutput) error {
 	places := make([]store.Key, len(in.TransactItems))
 	schemas := make([]*schema, len(in.TransactItems))
 	problems := make([]error, len(in.TransactItems))
@@ -82,7 +83,9 @@ func transactGet(tx *store.Tx, m *meters, in *dynamodb.TransactGetItemsInput, se
 		return err
 	}
 	for i, t := range schemas {
-		problems[i] = m.admitRead(t, nil)
+		if problems[i] = s.ongoing.refuse(places[i]); problems[i] == nil {
+			problems[i] = s.meters.admitRead(t, nil)
+		}
 	}
 	if err := cancelled(problems, nil); err != nil {
 		return err
@@ -98,7 +101,7 @@ func transactGet(tx *store.Tx, m *meters, in *dynamodb.TransactGetItemsInput, se
 			out.Responses[i].Item = selections[i].Of(item)
 		}
 		units := 2 * readUnits(item.Size(), true)
-		m.chargeRead(schemas[i], nil, units)
+		s.meters.chargeRead(schemas[i], nil, units)
 		capacities.of(schemas[i], in.TransactItems[i].Get.TableName).add("", units)
 	}
 	out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
@@ -153,6 +156,8 @@ func cancelled(problems []error, shown []attribute.Item) error {
 				codes[i] = "ConditionalCheckFailed"
 			case "DuplicateItemException":
 				codes[i] = "DuplicateItem"
+			case "TransactionConflictException":
+				codes[i] = "TransactionConflict"
 			case "ValidationException":
 				codes[i] = "ValidationError"
 			case "ProvisionedThroughputExceededException":
@@ -308,6 +313,12 @@ func (s *Service) transact(ctx context.Context, token *string, digest []byte, pa
 		locks = append(locks, parts[i].w.lock())
 	}
 	now := s.world.Now()
+	end, met := s.ongoing.begin(ctx, token, parts)
+	if met == nil {
+		defer end()
+	} else if done, err := s.answered(ctx, token, met, now); err != nil || !done {
+		return false, cmp.Or(err, met)
+	}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		repeated, err = useToken(tx, token, digest, now)
 		if err != nil || repeated {
