@@ -55,7 +55,7 @@ func (h hierarchies) describe() string {
 		ice = "frozen between invocations"
 	}
 	return strings.Join([]string{
-		say(h.memory, "memory limited by cgroup", "memory looked at every 100 ms (no memory cgroup)"),
+		say(h.memory, "memory limited by cgroup", "memory looked at every 4 to 100 ms (no memory cgroup)"),
 		say(h.cpu, "CPU shared in proportion to memory", "CPU not shared in proportion (no cpu cgroup)"),
 		say(h.pids, "processes limited by cgroup", "processes limited by rlimit"), ice,
 	}, "; ")

@@ -1,13 +1,14 @@
 package compute
 
 import (
-	"encoding/json"
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,402 +19,337 @@ import (
 	"time"
 )
 
-// try makes the function of s attempt something; it returns what came of it, "error: …" when it failed.
-func (b *bench) try(s Spec, what string) string {
-	b.t.Helper()
-	r := b.invoke(s, `{"Do":"try","Arg":`+string(quote(what))+`}`)
-	var text string
-	if json.Unmarshal(r.Payload, &text) != nil {
-		return string(r.Payload)
-	}
-	return text
+// escape is an attempt to do what a function must not be able to. Outside it works, or the test says why it cannot be
+// shown on this machine; inside it fails.
+type escape struct {
+	try  string // as the test's program understands it; {names} stand for what the field found
+	want string // found in what it is answered inside, alternatives between bars
+	// shield are the namespaces in which it is made outside, for the host not to be harmed.
+	shield uintptr
+	// weak makes it outside as a user without privileges.
+	weak bool
 }
 
-// needs skips a test for which the host lacks something.
-func (b *bench) needs(t *testing.T, what string, has bool) {
-	t.Helper()
-	if !has {
-		t.Skipf("this host has no %s: %s", what, b.process.Isolation())
-	}
+const (
+	mounts   = syscall.CLONE_NEWNS
+	names    = syscall.CLONE_NEWUTS
+	networks = syscall.CLONE_NEWNET
+	messages = syscall.CLONE_NEWIPC
+
+	refusal  = "not permitted"
+	hidden   = "no such file"
+	stranger = "no such process|no such file"
+	closed   = "permission denied|read-only|no such file|not permitted"
+	older    = "not implemented"
+	unheard  = "refused|unreachable|no such file|timeout|not supported|not permitted|assign requested"
+)
+
+var escapes = []escape{
+	// The tree of files.
+	{"mount", refusal, mounts, false}, {"bind mount", refusal, mounts, false}, {"remount", refusal, mounts, false},
+	{"umount", refusal, mounts, false}, {"fsopen", refusal, mounts, false}, {"open_tree", refusal, mounts, false},
+	{"mount_setattr", refusal, mounts, false}, {"mount cgroups", refusal, mounts, false}, {"pivot_root", refusal, mounts, false},
+	{"chroot", refusal, mounts, false}, {"fanotify", refusal, 0, false}, {"quotactl", refusal, 0, false}, {"swapon", refusal, 0, false},
+	{"name_to_handle_at", refusal, 0, false}, {"open_by_handle_at", refusal, 0, false}, {"device", refusal, 0, false},
+	{"disk:{disk}", refusal, 0, false}, {"replace program", "read-only", 0, false},
+	{"create:/usr/bin/fogbank-try", closed, mounts, false}, {"create:/etc/fogbank-try", closed, mounts, false},
+	{"create:/dev/fogbank-try", closed, mounts, false}, {"create:/fogbank-try", closed, mounts, false},
+	{"open to write:/usr/bin/env", closed, mounts, false}, {"open to write:/etc/passwd", closed, mounts, false},
+	{"open:/etc/shadow", hidden, 0, false}, {"open:/root", closed, 0, false}, {"open:/var/log", hidden, 0, false},
+	{"find:{dir}/secret {marker}", hidden, 0, false}, {"find:{dir}/link {marker}", hidden, 0, false}, {"open:/sys/kernel", hidden, 0, false},
+	{"find:{dir}/task/link {marker}", hidden, 0, false}, {"descriptor:secret {marker}", "there is none", 0, false},
+	{"open:/sys/fs/cgroup", hidden, 0, false}, {"put:{group}/cgroup.procs 0", hidden, 0, false}, {"rewrite:{group}/release_agent", hidden, 0, false},
+	{"open:/dev/mem", hidden, 0, false}, {"open:/dev/kmsg", hidden, 0, false}, {"open:/dev/net/tun", hidden, 0, false},
+	{"open:/dev/fuse", hidden, 0, false}, {"open:/dev/kvm", hidden, 0, false}, {"open:/dev/loop-control", hidden, 0, false},
+	{"open:/dev/tty0", hidden, 0, false}, {"open:/dev/ptmx", hidden, 0, false}, {"create:/dev/shm/fogbank-try", closed, 0, false},
+	// /proc.
+	{"open:/proc/kcore", closed, 0, false}, {"open:/proc/kmsg", closed, 0, false}, {"put:/proc/sysrq-trigger h", closed, 0, false},
+	{"rewrite:/proc/sys/kernel/core_pattern", closed, 0, false}, {"rewrite:/proc/sys/kernel/modprobe", closed, 0, false},
+	{"rewrite:/proc/sys/vm/overcommit_memory", closed, 0, false}, {"rewrite:/proc/sys/fs/file-max", closed, 0, false},
+	{"rewrite:/proc/sys/net/ipv4/ip_forward", closed, networks, false}, {"put:/proc/sys/kernel/hostname fogbank-try", closed, names, false},
+	{"put:/proc/self/oom_score_adj -500", closed, 0, false}, {"put:/proc/{victim}/oom_score_adj 1", hidden, 0, false},
+	{"find:/proc/{victim}/environ {marker}", hidden, 0, false}, {"find:/proc/{victim}/cmdline {marker}", hidden, 0, false},
+	{"find:/proc/{victim}/cwd/secret {marker}", hidden, 0, false}, {"find:/proc/{victim}/root{dir}/secret {marker}", hidden, 0, false},
+	{"find:/proc/{victim}/fd/3 {marker}", hidden, 0, false}, {"find:/proc/{neighbour}/root/tmp/secret neighbourly", hidden, 0, false},
+	{"find:/proc/{neighbour}/environ AWS_SESSION_TOKEN", hidden, 0, false}, {"memory file:{victim} {address} {marker}", hidden, 0, false},
+	// Namespaces.
+	{"unshare mounts", refusal, 0, false}, {"unshare cgroups", refusal, 0, false}, {"new user", refusal, 0, false},
+	{"new network", refusal, 0, false}, {"nested user namespace", refusal, 0, false}, {"clone3", older, 0, false},
+	{"setns", refusal, 0, false}, {"setns of another:{victim}", hidden, 0, false}, {"setns by pidfd:{victim}", stranger, 0, false},
+	// Other processes.
+	{"ptrace", refusal, 0, false}, {"ptrace another:{victim}", refusal, 0, false},
+	{"process_vm_readv:{victim} {address} {marker}", refusal, 0, false}, {"pidfd_getfd:{victim}", stranger, 0, false},
+	{"kcmp:{victim}", stranger, 0, false}, {"signal:{victim}", stranger, 0, false}, {"signal by pidfd:{victim}", stranger, 0, false},
+	{"signal:{server}", stranger, 0, false}, {"signal:{neighbour}", stranger, 0, false}, {"limits of another:{victim}", stranger, 0, false},
+	{"priority of another:{victim}", stranger, 0, false}, {"priority", "denied|not permitted", 0, false}, {"real time", refusal, 0, false},
+	{"disk first", refusal, 0, false}, {"migrate_pages", refusal, 0, false}, {"terminal input", refusal, 0, false},
+	// The kernel.
+	{"bpf", refusal, 0, false}, {"perf_event_open", refusal, 0, false}, {"userfaultfd", refusal, 0, false}, {"io_uring", refusal, 0, false},
+	{"keyctl", refusal, 0, false}, {"add_key", refusal, 0, false}, {"request_key", refusal, 0, false}, {"kexec_load", refusal, 0, false},
+	{"kexec_file_load", refusal, 0, false}, {"init_module", refusal, 0, false}, {"finit_module", refusal, 0, false},
+	{"delete_module", refusal, 0, false}, {"reboot", refusal, syscall.CLONE_NEWPID, false}, {"syslog", refusal, 0, false},
+	{"acct", refusal, 0, false}, {"vhangup", refusal, 0, false}, {"personality", refusal, 0, false}, {"future call", older, 0, false},
+	// What all of the machine shares.
+	{"host name", refusal, names, false}, {"domain name", refusal, names, false}, {"settimeofday", refusal, 0, false},
+	{"clock_settime", refusal, 0, false}, {"adjtimex", refusal, 0, false},
+	// Privileges and limits.
+	{"setuid", "not permitted|invalid argument", 0, false}, {"setgid", "not permitted|invalid argument", 0, false}, {"setgroups", refusal, 0, false},
+	{"capset", refusal, 0, false}, {"setuid program:{suid}", "it runs as", 0, true}, {"raise limit", refusal, 0, false},
+	{"unmapped file", older, 0, false}, {"shmget", older, messages, false}, {"msgget", older, messages, false}, {"semget", older, messages, false},
+	{"message queue", "too many open files|denied", messages, false}, {"locked memory", "cannot allocate|not permitted", 0, false},
+	// Sockets.
+	{"raw socket", refusal, networks, false}, {"packet socket", "not supported", networks, false}, {"vsock", "not supported", 0, false},
+	{"crypto socket", "not supported", 0, false}, {"audit socket", refusal, 0, false}, {"netfilter socket", refusal, networks, false},
+	{"uevent socket", refusal, 0, false}, {"interface", refusal, networks, false}, {"dial:tcp {tcp}", unheard, 0, false},
+	{"dial:tcp {own}", unheard, 0, false}, {"dial:tcp {tcp6}", unheard, 0, false}, {"dial:udp {udp}", unheard, 0, false},
+	{"dial:unix {abstract}", unheard, 0, false}, {"dial:unix {dir}/socket", unheard, 0, false}, {"dial:tcp 169.254.169.254:80", unheard, 0, false},
+	{"api:{api}", unheard, 0, false},
+	// Only some processors have these.
+	{"iopl", refusal, 0, false}, {"ioperm", refusal, 0, false}, {"modify_ldt", refusal, 0, false},
 }
 
-// listening starts a server on an address of the host that says its name.
-func listening(t *testing.T, addr, name string) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", addr+":0")
-	if err != nil {
-		t.Skip(err)
-	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) }))
-	s.Listener.Close()
-	s.Listener = l
-	s.Start()
-	t.Cleanup(s.Close)
-	return l.Addr().String()
+// field is what attempts are made on: a process, files, listeners, and functions that are others'.
+type field struct {
+	dir    string // its program is below
+	names  map[string]string
+	inside map[string]string // names that mean something else inside
+	lacks  map[string]string // names there is nothing for on this machine, and why
 }
 
-func TestNetwork(t *testing.T) {
-	b := newBench(t, false)
-	b.needs(t, "network namespaces", b.process.probe().network)
-	home, other, outside, refused := listening(t, "127.0.0.1", "home"), listening(t, "127.0.0.1", "other"), listening(t, "127.0.0.2", "outside"), listening(t, "127.0.0.3", "refused")
-	b.process.o.Outbound = func(a netip.Addr) error {
-		if a == netip.MustParseAddr("127.0.0.2") {
-			return nil
-		}
-		return errors.New("not allowed")
-	}
-	hidden, err := net.Listen("unix", "@fogbank-test-"+b.world.UUID())
+// newField lays it out.
+func newField(t *testing.T, b *bench) *field {
+	dir, err := os.MkdirTemp("", "escape-*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hidden.Close()
-	s := b.goSpec()
-	s.Endpoint = "http://" + home
-	neighbour := s
-	neighbour.Name = "g"
-	b.invoke(neighbour, "{}")
-	abroad := s
-	abroad.Name, abroad.Endpoint = "h", "http://fogbank.test:"+home[strings.LastIndex(home, ":")+1:]
-	for _, test := range []struct {
-		s             Spec
-		attempt, want string
-	}{
-		{s, "get:http://" + home, "home"},
-		{s, "get:http://" + strings.Replace(home, "127.0.0.1", "localhost", 1), "home"},
-		{s, "get:http://" + other, "error: "},
-		{s, "dial:tcp " + other, "error: "},
-		{s, "dial:unix " + hidden.Addr().String(), "error: "},
-		{s, "dial:tcp 127.0.0.1:9001", "connected"},
-		{s, "dial:tcp 169.254.169.254:80", "error: "},
-		{s, "run:/usr/bin/env http_proxy=http://127.0.0.1:9002 no_proxy= curl -sS -m 5 http://" + outside, "outside"},
-		{s, "run:/usr/bin/env http_proxy=http://127.0.0.1:9002 no_proxy= curl -sS -m 5 -p http://" + outside, "outside"},
-		{s, "run:/usr/bin/env http_proxy=http://127.0.0.1:9002 no_proxy= curl -sS -m 5 -f http://" + refused, "error: "},
-		{s, "run:/usr/bin/env http_proxy=http://127.0.0.1:9002 no_proxy= curl -sS -m 5 -f -p http://" + other, "error: "},
-		{abroad, "lookup:fogbank.test", "127.0.0.1"},
-	} {
-		if strings.Contains(test.attempt, "curl") {
-			if _, err := exec.LookPath("curl"); err != nil {
-				continue
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	f := &field{dir: dir, lacks: map[string]string{}, inside: map[string]string{"dir": dir, "suid": taskRoot + "/suid"},
+		names: map[string]string{"dir": dir, "marker": "fogbank-marker-" + b.world.UUID(), "server": pid(os.Getpid()), "suid": dir + "/suid"}}
+	write := func(name, body string, mode os.FileMode) {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name), []byte(body), mode), os.Chmod(filepath.Join(dir, name), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := string(unpacked(t))
+	write("try", program, 0o755)
+	write("suid", program, 0o755|os.ModeSetuid)
+	write("secret", f.names["marker"], 0o644)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(dir+"/task", 0o755), os.Symlink(dir+"/secret", dir+"/link"), os.Symlink("../secret", dir+"/task/link")); err != nil {
+		t.Fatal(err)
+	}
+	f.findHost()
+	f.sufferer(t)
+	f.listen(t, b)
+	return f
+}
+
+// unpacked is the test's program.
+func unpacked(t *testing.T) []byte {
+	packed, err := bootstrap()
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := z.Open("bootstrap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// findHost finds what the host has of its own to be harmed.
+func (f *field) findHost() {
+	if agents, err := filepath.Glob("/sys/fs/cgroup/*/release_agent"); err == nil && len(agents) > 0 {
+		f.names["group"] = filepath.Dir(agents[0])
+	} else {
+		f.names["group"] = "/sys/fs/cgroup"
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat("/", &st); err == nil && st.Dev>>8 != 0 {
+		f.names["disk"] = fmt.Sprintf("%d:%d", st.Dev>>8&0xfff, st.Dev&0xff)
+	} else {
+		f.names["disk"], f.lacks["disk"] = "259:0", "the root is not on a disk"
+	}
+}
+
+// sufferer starts a process with a secret in its environment, its arguments, its memory and its descriptors.
+func (f *field) sufferer(t *testing.T) {
+	file, err := os.Open(f.dir + "/secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	c := exec.Command(f.dir+"/try", "victim", f.names["marker"])
+	c.Dir, c.Env, c.ExtraFiles = f.dir, []string{"ROOT_KEY=" + f.names["marker"]}, []*os.File{file}
+	in, err := c.StdinPipe()
+	out, err2 := c.StdoutPipe()
+	if err := errors.Join(err, err2, c.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := c.Wait(); err != nil {
+			t.Errorf("the host's process did not survive: %v", err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.names["victim"], f.names["address"] = pid(c.Process.Pid), strings.TrimSpace(line)
+}
+
+// listen opens what the host listens on.
+func (f *field) listen(t *testing.T, b *bench) {
+	open := func(name, network, addr string) {
+		l, err := net.Listen(network, addr)
+		if err != nil {
+			f.names[name], f.lacks[name] = addr, err.Error()
+			return
+		}
+		t.Cleanup(func() { l.Close() })
+		f.names[name] = l.Addr().String()
+	}
+	open("tcp", "tcp4", "127.0.0.1:0")
+	open("tcp6", "tcp6", "[::1]:0")
+	open("abstract", "unix", "@fogbank-test-"+b.world.UUID())
+	open("socket", "unix", f.dir+"/socket")
+	f.names["own"], f.lacks["own"] = "192.0.2.1:80", "the host has no other address"
+	if list, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range list {
+			if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+				delete(f.lacks, "own")
+				open("own", "tcp4", n.IP.String()+":0")
 			}
 		}
-		if got := b.try(test.s, test.attempt); !strings.Contains(got, test.want) {
-			t.Errorf("%s: %s, want %q", test.attempt, got, test.want)
-		}
 	}
-	plain := newBench(t, true)
-	p := plain.goSpec()
-	p.Endpoint = "http://" + home
-	if got := plain.try(p, "get:http://"+other); got != "other" {
-		t.Errorf("without the sandbox: %s", got)
-	}
-}
-
-func TestLocate(t *testing.T) {
-	for _, test := range []struct {
-		url  string
-		want site
-	}{
-		{"", site{}},
-		{"http://127.0.0.1:4566", site{url: "http://127.0.0.1:4566", dial: "127.0.0.1:4566", port: 4566}},
-		{"https://aws.example", site{url: "https://aws.example", dial: "aws.example:443", host: "aws.example", port: 443}},
-		{"http://localhost:80", site{url: "http://localhost:80", dial: "localhost:80", port: 80}},
-		{"http://10.1.2.3:9001", site{url: "http://10.1.2.3:9001", dial: "10.1.2.3:9001", ip: "10.1.2.3", port: 9001}},
-		{"http://[::1]:4566", site{url: "http://127.0.0.1:4566", dial: "[::1]:4566", port: 4566}},
-	} {
-		if got, err := locate(test.url); err != nil || got != test.want {
-			t.Errorf("%s: %+v %v, want %+v", test.url, got, err, test.want)
-		}
-	}
-}
-
-// TestUnprivileged runs the tests of the sandbox again as a user without privileges.
-func TestUnprivileged(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("these tests run without privileges already")
-	}
-	dir, err := os.MkdirTemp("", "unprivileged-*")
+	u, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	zip, err := bootstrap()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile("/proc/self/exe")
-	if err == nil {
-		err = errors.Join(os.WriteFile(filepath.Join(dir, "compute.test"), program, 0o755), os.WriteFile(filepath.Join(dir, "bootstrap.zip"), zip, 0o644))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(filepath.Join(dir, "compute.test"), "-test.v", "-test.run", "^Test(Invoke|Isolation|Network|Concurrency|Escapes|Freeze|Bounds|Memory|Rename)$")
-	c.Dir, c.Env = dir, []string{"TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "FOGBANK_TEST_BOOTSTRAP=" + filepath.Join(dir, "bootstrap.zip")}
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := c.CombinedOutput()
-	for line := range strings.Lines(string(out)) {
-		if err != nil || strings.Contains(line, "SKIP") || strings.Contains(line, "namespace") {
-			t.Log(strings.TrimSpace(line))
-		}
-	}
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-// refusedCalls are the attempts of the test program that are system calls, and what they are answered in the sandbox.
-// Those marked alone are made without the sandbox too, to show that it is the sandbox which refuses them; the
-// others would harm the host.
-var refusedCalls = []struct {
-	name, want string
-	alone      bool
-}{
-	{"mount", "not permitted", false}, {"bind mount", "not permitted", false}, {"remount", "not permitted", false},
-	{"umount", "not permitted", false}, {"fsopen", "not permitted", true}, {"open_tree", "not permitted", true},
-	{"pivot_root", "not permitted", false}, {"chroot", "not permitted", false}, {"unshare", "not permitted", false},
-	{"new user", "not permitted", true}, {"new network", "not permitted", true}, {"setns", "not permitted", true},
-	{"ptrace", "not permitted", true}, {"ptrace parent", "not permitted", false}, {"process_vm_readv", "not permitted", true},
-	{"bpf", "not permitted", false}, {"perf_event_open", "not permitted", false}, {"userfaultfd", "not permitted", true},
-	{"io_uring_setup", "not permitted", true}, {"keyctl", "not permitted", true}, {"add_key", "not permitted", false},
-	{"kexec_load", "not permitted", false}, {"init_module", "not permitted", false}, {"finit_module", "not permitted", false},
-	{"delete_module", "not permitted", false}, {"reboot", "not permitted", false}, {"swapon", "not permitted", false},
-	{"sethostname", "not permitted", false}, {"settimeofday", "not permitted", false}, {"device", "not permitted", false},
-	{"raw socket", "not permitted", true}, {"packet socket", "not supported", true}, {"vsock", "not supported", true},
-	{"crypto socket", "not supported", true}, {"audit socket", "not permitted", true}, {"fanotify", "not permitted", false},
-	{"name_to_handle_at", "not permitted", false}, {"open_by_handle_at", "not permitted", false}, {"syslog", "not permitted", true},
-	{"personality", "not permitted", false}, {"setuid", "not permitted|invalid argument", false}, {"future call", "not implemented", false},
-	{"terminal input", "not permitted", false}, {"raise limit", "not permitted", false}, {"unmapped file", "not implemented", true}, {"unmapped memory", "not implemented", true},
-	{"own program", "text file busy|read-only|denied", false},
-}
-
-func TestEscapes(t *testing.T) {
-	b := newBench(t, false)
-	b.needs(t, "seccomp", b.process.probe().seccomp)
-	s := b.goSpec()
-	plain := newBench(t, true)
-	for _, test := range refusedCalls {
-		got := b.try(s, test.name)
-		ok := false
-		for want := range strings.SplitSeq(test.want, "|") {
-			ok = ok || strings.HasPrefix(got, "error: ") && strings.Contains(got, want)
-		}
-		if !ok {
-			t.Errorf("%s: %s, want %s", test.name, got, test.want)
-		}
-		if test.alone {
-			if got := plain.try(plain.goSpec(), test.name); got != "done" {
-				t.Logf("without the sandbox, too, %s fails here: %s", test.name, got)
+	t.Cleanup(func() { u.Close() })
+	f.names["udp"] = u.LocalAddr().String()
+	go func() {
+		var one [1]byte
+		for {
+			_, from, err := u.ReadFrom(one[:])
+			if err != nil {
+				return
 			}
+			u.WriteTo(one[:], from)
+		}
+	}()
+}
+
+// say puts the names into an attempt.
+func (f *field) say(try string, in map[string]string) (said, lack string) {
+	for name, value := range f.names {
+		if !strings.Contains(try, "{"+name+"}") {
+			continue
+		}
+		if other, ok := in[name]; ok {
+			value = other
+		}
+		try = strings.ReplaceAll(try, "{"+name+"}", value)
+		if why, ok := f.lacks[name]; ok {
+			lack = why
 		}
 	}
-	for _, test := range []struct{ try, want string }{
-		{"kill:" + pid(os.Getpid()), "no such process"},
-		{"kill:" + pid(os.Getppid()), "no such process"},
-		{"read /proc/" + pid(os.Getpid()) + "/environ", "no such file"},
-		{"list /sys/fs/cgroup", "no such file"},
-		{"list /var/run", "no such file"},
-		{"list /dev/mapper", "no such file"},
-		{"read /dev/mem", "no such file"},
-		{"read /proc/kcore", "denied|no such file|not permitted"},
-		{"write /proc/sysrq-trigger", "denied|read-only|no such file"},
-		{"write /proc/sys/kernel/hostname", "denied|read-only|no such file"},
-		{"write /proc/self/oom_score_adj", "denied|read-only|no such file"},
-		{"write /proc/self/uid_map", "denied|not permitted|no such file"},
-		{"write /var/task/bootstrap", "read-only|denied|busy"},
-		{"write /dev/null", "ok"},
-		{"write /dev/x", "read-only|denied"},
-		{"write /usr/bin/env", "read-only|denied"},
-	} {
-		got, ok := b.try(s, test.try), false
-		for want := range strings.SplitSeq(test.want, "|") {
-			ok = ok || strings.Contains(got, want)
-		}
-		if !ok {
-			t.Errorf("%s: %s, want %s", test.try, got, test.want)
-		}
+	return try, lack
+}
+
+// outside makes an attempt without a sandbox; it returns why that cannot be shown to work, or "".
+func (f *field) outside(t *testing.T, e escape) string {
+	try, lack := f.say(e.try, nil)
+	if lack != "" {
+		return lack
 	}
-	if got := b.try(s, "write /tmp/still-here"); got != "ok" {
-		t.Errorf("afterwards: %s", got)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	dir, err := os.Open(f.dir)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer dir.Close()
+	c := exec.CommandContext(ctx, f.dir+"/try", "try", try)
+	c.ExtraFiles = []*os.File{dir}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, Unshareflags: e.shield &^ syscall.CLONE_NEWPID, Cloneflags: e.shield & syscall.CLONE_NEWPID}
+	switch {
+	case os.Geteuid() == 0 && e.weak:
+		c.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	case os.Geteuid() != 0 && e.shield != 0:
+		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	}
+	out, err := c.Output()
+	if state, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && e.try == "reboot" && state.Signaled() && state.Signal() == syscall.SIGHUP {
+		return "" // the namespace was restarted
+	}
+	if string(out) == `"done"` {
+		return ""
+	}
+	return strings.Trim(fmt.Sprintf("%s %v", out, err), `"`)
 }
 
 func pid(n int) string { return strconv.Itoa(n) }
 
-// TestRename shows that Landlock leaves /tmp whole.
-func TestRename(t *testing.T) {
+// TestEscapes makes every attempt outside, then inside. The process and the files it is made on must be as before.
+func TestEscapes(t *testing.T) {
 	b := newBench(t, false)
-	b.needs(t, "Landlock", b.process.probe().landlock)
-	s := b.goSpec()
-	for _, what := range []string{"run:/bin/mkdir -p /tmp/a/b /tmp/c", "write /tmp/a/b/x", "run:/bin/mv /tmp/a/b/x /tmp/c/y", "run:/bin/ln -s y /tmp/c/z", "read /tmp/c/z", "run:/bin/rm -r /tmp/a /tmp/c"} {
-		if got := b.try(s, what); strings.HasPrefix(got, "error: ") {
-			t.Errorf("%s: %s", what, got)
+	b.needs(t, "seccomp", b.process.probe().seccomp)
+	b.needs(t, "network namespaces", b.process.probe().network)
+	f := newField(t, b)
+	s := b.spec(b.put(packed(file{"bootstrap", 0o755, string(unpacked(t))}, file{"suid", 0o755 | os.ModeSetuid, string(unpacked(t))})))
+	f.neighbours(t, b, s)
+	shown, unshown := 0, 0
+	for _, e := range escapes {
+		if why := f.outside(t, e); why != "" {
+			unshown++
+			t.Logf("not shown to work outside: %s: %s", e.try, why)
+		} else {
+			shown++
 		}
+		try, _ := f.say(e.try, f.inside)
+		got, ok := b.try(s, try), false
+		for want := range strings.SplitSeq(e.want, "|") {
+			ok = ok || strings.HasPrefix(got, "error: ") && strings.Contains(got, want)
+		}
+		if !ok {
+			t.Errorf("%s: %s, want %s", try, got, e.want)
+		}
+	}
+	t.Logf("%d attempts worked outside, %d cannot be shown to work here; none worked inside", shown, unshown)
+	if got := b.try(s, "write /tmp/still-here"); got != "ok" {
+		t.Errorf("afterwards: %s", got)
+	}
+	if n, _ := b.pool.Running(); n != 2 {
+		t.Errorf("%d environments: one did not survive", n)
+	}
+	if os.Geteuid() == 0 && shown < 100 {
+		t.Errorf("only %d attempts were shown to work", shown)
 	}
 }
 
-func TestFilterIsShort(t *testing.T) {
-	code, err := filter()
-	if err != nil || len(code) == 0 || len(code) > 250 {
-		t.Errorf("%d instructions, %v", len(code), err)
+// neighbours runs functions of others: one in a sandbox, and one without, whose Runtime API can be reached from outside.
+func (f *field) neighbours(t *testing.T, b *bench, s Spec) {
+	other := s
+	other.Name = "neighbour"
+	b.try(other, "run:/bin/sh -c printf${IFS}neighbourly>/tmp/secret")
+	b.process.mu.Lock()
+	for e := range b.process.envs {
+		f.names["neighbour"] = pid(e.child.pid())
 	}
-}
-
-func BenchmarkFilter(b *testing.B) {
-	for b.Loop() {
-		if _, err := filter(); err != nil {
-			b.Fatal(err)
-		}
+	b.process.mu.Unlock()
+	plain := newBench(t, true)
+	plain.invoke(plain.goSpec(), "{}")
+	for e := range plain.process.envs {
+		f.names["api"] = e.doors.api.Addr().String()
 	}
-}
-
-// TestFreeze leaves a function at work after its answer, with what the host has and with signals only.
-func TestFreeze(t *testing.T) {
-	for _, ice := range []string{"control group", "signals"} {
-		t.Run(ice, func(t *testing.T) {
-			b := newBench(t, false)
-			if ice == "signals" {
-				b.process.groups = func() hierarchies { return hierarchies{} }
-			} else {
-				b.needs(t, "cgroup v2", b.process.groups().unified != "")
-			}
-			s := b.goSpec()
-			count := func() int {
-				n, err := strconv.Atoi(b.try(s, "read /tmp/n"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return n
-			}
-			b.try(s, "background:/tmp/n")
-			for b.try(s, "read /tmp/n") == "error: open /tmp/n: no such file or directory" {
-			}
-			b.world.Wait(t.Context(), nil, 50*time.Millisecond)
-			before := count()
-			b.world.Wait(t.Context(), nil, 500*time.Millisecond)
-			if after := count(); after-before > 200 {
-				t.Errorf("%d rounds in half a second of rest", after-before)
-			}
-			if r := b.invoke(s, `{"Do":"sleep","Arg":"50ms"}`); r.Failed {
-				t.Errorf("thawed: %s", r.Payload)
-			}
-			if now := count(); now <= before {
-				t.Errorf("does not go on: %d, then %d", before, now)
-			}
-		})
-	}
-}
-
-// TestBounds exhausts what a function has a share of.
-func TestBounds(t *testing.T) {
-	b := newBench(t, false)
-	b.needs(t, "sandbox", b.process.probe().mode != modePlain)
-	s := b.goSpec()
-	s.TmpMB, s.MemoryMB, s.Timeout = 16, 1024, 20*time.Second
-	number := func(what string) int {
-		n, err := strconv.Atoi(b.try(s, what))
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		return n
-	}
-	if n := number("fill:/tmp/x"); n < 15 || n > 16 {
-		t.Errorf("/tmp took %d MB of 16", n)
-	}
-	if n := number("descriptors"); n < 900 || n > fileLimit {
-		t.Errorf("%d descriptors", n)
-	}
-	if b.process.probe().mode == modeRoot || kernelSince(5, 14) {
-		if n := number("forks:1500"); n < 100 || n >= procLimit {
-			t.Errorf("%d processes", n)
-		}
-	}
-	if r := b.invoke(s, "{}"); r.Failed {
-		t.Errorf("afterwards: %s", r.Payload)
-	}
-}
-
-func TestHierarchies(t *testing.T) {
-	const mounts = `30 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro
-31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
-32 30 0:28 /pod /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-33 30 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
-34 30 0:30 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
-`
-	const groups = "9:pids:/theirs\n4:memory:/pod/a\n2:cpu,cpuacct:/\n0::/user/me\n"
-	got := chooseHierarchies(mounts, groups, func(_, path string) bool { return path != "/theirs" })
-	want := hierarchies{unified: "/sys/fs/cgroup/unified/user/me", memory: controller{"/sys/fs/cgroup/memory/a", false}, cpu: controller{"/sys/fs/cgroup/cpu,cpuacct", false}}
-	if got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	if got := chooseHierarchies(mounts, "0::/", func(string, string) bool { return true }); got.unified != "/sys/fs/cgroup/unified" || len(got.dirs()) != 1 {
-		t.Errorf("%+v", got)
-	}
-}
-
-// TestGroupFiles writes limits into plain directories that look like groups.
-func TestGroupFiles(t *testing.T) {
-	for _, v2 := range []bool{false, true} {
-		dir := t.TempDir()
-		g := &group{h: hierarchies{memory: controller{dir, v2}, cpu: controller{dir, v2}, pids: controller{dir, v2}}, name: "1"}
-		want := map[string]string{"memory.limit_in_bytes": "671088640", "cpu.shares": "1024", "pids.max": "1024"}
-		stat := "rss 134217728\n"
-		if v2 {
-			want = map[string]string{"memory.max": "671088640", "memory.swap.max": "0", "memory.oom.group": "1", "cpu.weight": "100", "pids.max": "1024"}
-			stat = "anon 134217728\n"
-		}
-		if err := os.Mkdir(filepath.Join(dir, "1"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for name := range want {
-			if err := os.WriteFile(filepath.Join(dir, "1", name), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := errors.Join(g.limit(128, 512), g.weigh(vCPU), os.WriteFile(filepath.Join(dir, "1", "memory.stat"), []byte(stat), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-		for name, value := range want {
-			if b, err := os.ReadFile(filepath.Join(dir, "1", name)); err != nil || string(b) != value {
-				t.Errorf("%s: %q %v, want %q", name, b, err, value)
-			}
-		}
-		if mb, ok := g.anonymousMB(); mb != 128 || !ok {
-			t.Errorf("%d MB, %v", mb, ok)
-		}
-	}
-}
-
-// TestNothingIsLeft looks for what environments leave behind.
-func TestNothingIsLeft(t *testing.T) {
-	b := newBench(t, false)
-	b.needs(t, "sandbox", b.process.probe().mode != modePlain)
-	s := b.goSpec()
-	for range 10 {
-		b.invoke(s, "{}")
-		b.pool.Drop(s.Name)
-	}
-	h := b.process.groups()
-	b.process.Close()
-	for b.process.making() { // a blank that was being made is ended where it is made
-		b.world.Wait(t.Context(), nil, time.Millisecond)
-	}
-	for _, dir := range h.dirs() {
-		if _, err := os.Stat(filepath.Join(dir, h.base)); h.base != "" && err == nil {
-			t.Errorf("%s/%s is left", dir, h.base)
-		}
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil || strings.Contains(string(mounts), b.process.dir) {
-		t.Errorf("mounts are left, %v", err)
-	}
-}
-
-// making reports whether blanks are being made.
-func (p *Process) making() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.preparing > 0
 }

@@ -23,8 +23,11 @@ const (
 	initLimit = 10 * time.Second
 	// handover is how long a warm runtime may take to ask for its next invocation.
 	handover = 500 * time.Millisecond
-	// memoryWatch is how often a running invocation's memory is looked at.
+	// memoryWatch is how often a running invocation's memory is looked at, memoryClose how often at most when little
+	// is left of it, and memoryFill how many MB a function is thought able to fill in a millisecond.
 	memoryWatch = 100 * time.Millisecond
+	memoryClose = 4 * time.Millisecond
+	memoryFill  = 4
 	// freezeAfter is how long a runtime may have been waiting for its next invocation before it is frozen. Those
 	// that come close upon another do not pay for it.
 	freezeAfter = 10 * time.Millisecond
@@ -49,8 +52,8 @@ type ProcessOptions struct {
 
 // Process runs environments as processes of the operating system.
 //
-// MemorySize is kept by looking, every 100 ms while a function initialises or runs, at the memory of the processes
-// the environment consists of; beyond it the environment is killed. A function can exceed it for that long. Where
+// MemorySize is kept by looking, while a function initialises or runs, at the memory of the processes the environment
+// consists of: as often as what is left could be filled, every 4 to 100 ms. Beyond it the environment is killed. Where
 // there is a memory control group, MemorySize and the size of /tmp together are a limit it cannot exceed at all:
 // the kernel counts what is in /tmp as memory, which AWS does not.
 type Process struct {
@@ -257,6 +260,7 @@ func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 	}
 	e := &environment{p: p, spec: s, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{}), up: make(chan struct{})}
+	e.look = e.untilLook(0)
 	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
 			return broken{"Runtime.InvalidEntrypoint", entry.Error()}, nil
@@ -319,6 +323,7 @@ type environment struct {
 	child     *child
 	out       *output
 	work      chan *work    // to whoever asks for the next invocation
+	look      time.Duration // after which the memory of an invocation is looked at again
 	dead      chan struct{} // closed when nothing of the environment runs any more
 	failed    chan struct{} // closed when the runtime reported that it cannot initialise
 	up        chan struct{} // closed when the runtime first asked for an invocation
@@ -420,7 +425,7 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 	}
 	limited, cancel := e.p.o.World.WithTimeout(ctx, limit)
 	defer cancel()
-	watch := time.NewTicker(memoryWatch)
+	watch := time.NewTimer(e.look)
 	defer watch.Stop()
 	var up <-chan struct{}
 	var takers chan<- *work
@@ -454,6 +459,7 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 				e.kill(errReplaced)
 				return r, nil
 			}
+			watch.Reset(e.look)
 		case <-limited.Done():
 		}
 	}
@@ -475,7 +481,7 @@ var errReplaced = errors.New("compute: the environment is of no more use")
 // await waits until w is done, kills the environment when it takes too long or too much memory.
 func (e *environment) await(ctx, limited context.Context, w *work) {
 	world := e.p.o.World
-	for !world.Wait(limited, w.done, memoryWatch) {
+	for !world.Wait(limited, w.done, e.look) {
 		// The context is looked at once a turn: it may end between two looks.
 		over := limited.Err() != nil
 		switch {
@@ -529,10 +535,15 @@ func (e *environment) rest() {
 	e.busy = false
 }
 
+// untilLook is how long memory need not be looked at of which so many MB are in use.
+func (e *environment) untilLook(mb int) time.Duration {
+	return min(max(time.Duration(e.spec.MemoryMB-mb)*time.Millisecond/memoryFill, memoryClose), memoryWatch)
+}
+
 // overMemory is how an invocation ends whose environment uses more memory than it may; nil when it does not.
 func (e *environment) overMemory(id string) *Result {
 	mb := e.child.memoryMB()
-	if mb <= e.spec.MemoryMB {
+	if e.look = e.untilLook(mb); mb <= e.spec.MemoryMB {
 		return nil
 	}
 	e.note(mb)

@@ -66,9 +66,10 @@ type bind struct{ From, To string }
 // systemDirs are shown to every environment where the host has them; links are made anew.
 var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
 
-// systemFiles are shown to every environment where the host has them.
+// systemFiles are shown to every environment where the host has them: nothing that may hold a private key.
 var systemFiles = []string{
-	"/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
+	"/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem", "/etc/ssl/openssl.cnf", "/etc/pki/ca-trust", "/etc/pki/tls/certs",
+	"/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/ca-certificates", "/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
 	"/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols", "/etc/mime.types",
 }
 
@@ -337,7 +338,7 @@ func cellAttr(i isolation) *syscall.SysProcAttr {
 		a.Cloneflags |= syscall.CLONE_NEWUSER
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Geteuid(), Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: innerUser, HostID: os.Getegid(), Size: 1}}
-		a.AmbientCaps = []uintptr{capSysAdmin, capSetpcap, capNetAdmin}
+		a.AmbientCaps = []uintptr{capSysAdmin, capSetpcap, capNetAdmin, capResource}
 	}
 	return a
 }
@@ -369,6 +370,7 @@ const (
 	capSetpcap  = 8
 	capNetAdmin = 12
 	capSysAdmin = 21
+	capResource = 24
 
 	prSetPdeathsig   = 1
 	prCapbsetDrop    = 24
@@ -379,6 +381,8 @@ const (
 	rlimitNproc      = 6
 	rlimitMemlock    = 8
 	rlimitMsgqueue   = 12
+	rlimitNice       = 13
+	rlimitRtprio     = 14
 	secureEverything = 0xef // NOROOT, NO_SETUID_FIXUP, KEEP_CAPS off, NO_CAP_AMBIENT_RAISE, each locked
 )
 
@@ -389,7 +393,7 @@ func becomeCell(c *cell) {
 	syscall.CloseOnExec(3)
 	syscall.CloseOnExec(4)
 	in, status := os.NewFile(3, "description"), os.NewFile(4, "status")
-	err := joinFirsts(c.groups)
+	err := errors.Join(joinFirsts(c.groups), c.standBack())
 	if err == nil && c.network {
 		err = handOut(3)
 	}
@@ -412,6 +416,30 @@ func becomeCell(c *cell) {
 	err = syscall.Exec(c.Argv[0], c.Argv, c.Env)
 	fmt.Fprintf(status, "exec: %s: %v", c.Argv[0], err)
 	os.Exit(1)
+}
+
+// quotas are what the processes of an unprivileged user namespace may have of what the server's user has a number of.
+var quotas = map[string]string{
+	"max_inotify_instances": "16", "max_inotify_watches": "8192", "max_fanotify_groups": "0", "max_fanotify_marks": "0",
+	"max_user_namespaces": "0", "max_mnt_namespaces": "0", "max_pid_namespaces": "0", "max_net_namespaces": "0",
+	"max_uts_namespaces": "0", "max_ipc_namespaces": "0", "max_cgroup_namespaces": "0", "max_time_namespaces": "0",
+}
+
+// standBack puts the environment behind the host: when its memory is short, what runs functions is killed first, and
+// what the server's user has a number of is not used up.
+func (c *cell) standBack() error {
+	if err := write("/proc/self/oom_score_adj", "1000"); err != nil {
+		return fmt.Errorf("first to be killed: %w", err)
+	}
+	if c.mode != modeUser {
+		return nil
+	}
+	for name, value := range quotas {
+		if err := write("/proc/sys/user/"+name, value); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("quota: %w", err)
+		}
+	}
+	return nil
 }
 
 // read waits for the description. Without one nothing is to become of the process.
@@ -638,7 +666,8 @@ func (c *cell) limit() error {
 	set := func(what int, n uint64) error {
 		return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
 	}
-	err := errors.Join(set(syscall.RLIMIT_CORE, 0), set(syscall.RLIMIT_NOFILE, fileLimit), set(rlimitMemlock, memlockLimit), set(rlimitMsgqueue, 0))
+	// A limit of 1 keeps the kernel from piping a core to a program of the host, too, which it does despite a limit of 0.
+	err := errors.Join(set(syscall.RLIMIT_CORE, 1), set(rlimitNice, 0), set(rlimitRtprio, 0), set(syscall.RLIMIT_NOFILE, fileLimit), set(rlimitMemlock, memlockLimit), set(rlimitMsgqueue, 0))
 	if c.mode == modeRoot || kernelSince(5, 14) {
 		err = errors.Join(err, set(rlimitNproc, procLimit))
 	}
@@ -726,7 +755,7 @@ func residentMB(pid int) int {
 	kb := 0
 	for _, p := range tree(pid) {
 		if b, err := os.ReadFile("/proc/" + strconv.Itoa(p) + "/status"); err == nil {
-			kb += statusKB(b, "RssAnon:") + statusKB(b, "RssShmem:")
+			kb += statusKB(b, "RssAnon:") + statusKB(b, "RssShmem:") + statusKB(b, "HugetlbPages:")
 		}
 	}
 	return kb / 1024

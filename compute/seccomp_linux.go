@@ -42,9 +42,9 @@ var deniedCalls = []uint32{
 	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_ADJTIMEX, unix.SYS_CLOCK_ADJTIME, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME,
 }
 
-// unseenMemory are the calls that get memory which no process needs to have mapped: a limit that looks at processes
-// would not see it.
-var unseenMemory = []uint32{unix.SYS_MEMFD_CREATE, unix.SYS_SHMGET}
+// unseenMemory are the calls that get memory which no process needs to have mapped, gigabytes of it: a limit that looks
+// at processes would not see it.
+var unseenMemory = []uint32{unix.SYS_MEMFD_CREATE, unix.SYS_SHMGET, unix.SYS_MSGGET, unix.SYS_SEMGET}
 
 // namespaceFlags are those of clone that make namespaces.
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |

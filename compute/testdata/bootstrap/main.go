@@ -20,6 +20,10 @@ type event struct {
 }
 
 func main() {
+	if len(os.Args) > 2 {
+		command(os.Args[1], os.Args[2])
+		return
+	}
 	base := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/"
 	switch os.Getenv("INIT") {
 	case "error":
@@ -101,6 +105,19 @@ func do(e event, b []byte, h http.Header) ([]byte, error) {
 	return b, nil
 }
 
+// command is what the program does outside an environment: "try" something, or be a "victim" of others' attempts.
+func command(verb, arg string) {
+	if verb == "victim" {
+		suffer(arg)
+		return
+	}
+	b, err := try(arg)
+	if err != nil {
+		b = []byte(err.Error())
+	}
+	os.Stdout.Write(b)
+}
+
 // try attempts something and answers how it went.
 func try(what string) ([]byte, error) {
 	verb, arg, _ := strings.Cut(what, " ")
@@ -121,6 +138,8 @@ func try(what string) ([]byte, error) {
 			names = append(names, e.Name())
 		}
 		answer = names
+	case "user":
+		answer = os.Geteuid()
 	case "pid":
 		answer = []int{os.Getpid(), os.Getuid()}
 	default:
