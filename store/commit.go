@@ -35,7 +35,7 @@ type addition struct {
 	prefix string // of the key, up to the number
 	table  int32
 	log    bool // numbered per prefix without gaps, else by stamp
-	shaped bool
+	roots  roots
 	value  []byte
 	seq    *Seq
 }
@@ -58,7 +58,7 @@ type Seq struct{ N uint64 }
 // common lock run one after another, instead of discovering at the commit that they were in each other's
 // way. The lock is released before the wait for the disk. They are never needed for correctness.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error, locks ...string) error {
-	return db.update(ctx, fn, db.early(ctx) == nil, locks)
+	return db.update(ctx, fn, updating{sync: db.early(ctx) == nil, locks: locks})
 }
 
 // UpdateSoon is Update without the wait for the disk: the changes are visible at once and durable a few
@@ -66,10 +66,21 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error, locks ...string) e
 // later is lost, too, and whoever reads them waits until they are durable. It is for work that may be
 // done twice, such as noting that a delivery was made.
 func (db *DB) UpdateSoon(ctx context.Context, fn func(*Tx) error, locks ...string) error {
-	return db.update(ctx, fn, false, locks)
+	return db.update(ctx, fn, updating{locks: locks})
 }
 
-func (db *DB) update(ctx context.Context, fn func(*Tx) error, sync bool, locks []string) error {
+// updating says how to update.
+type updating struct {
+	sync  bool // wait for the disk
+	locks []string
+	joint bool // the body may call what commits by itself, so it cannot have the store for itself
+}
+
+func (db *DB) update(ctx context.Context, fn func(*Tx) error, how updating) error {
+	e := db.early(ctx)
+	if e != nil && e.within != nil {
+		return e.within.part(ctx, fn)
+	}
 	if err := db.life.begin(); err != nil {
 		return err
 	}
@@ -78,11 +89,13 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, sync bool, locks [
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c, err := db.attempt(ctx, fn, sync, locks, attempt >= optimistic)
+		if how.joint && attempt == optimistic {
+			return ErrContended
+		}
+		c, err := db.attempt(ctx, fn, how, attempt >= optimistic)
 		if errors.Is(err, errStale) {
 			continue
 		}
-		e := db.early(ctx)
 		if e != nil {
 			raise(&e.need, c.n)
 		}
@@ -98,7 +111,7 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, sync bool, locks [
 		if err == nil {
 			db.post.run(db) // while the log is being synced
 		}
-		if !sync && err == nil {
+		if !how.sync && err == nil {
 			c.batch.close()
 			db.wakeSyncer()
 			return nil
@@ -123,9 +136,9 @@ type committed struct {
 
 // attempt runs the body once and applies its writes, holding the named locks. When alone, nobody else
 // can commit during the run, so it cannot fail to validate.
-func (db *DB) attempt(ctx context.Context, fn func(*Tx) error, sync bool, locks []string, alone bool) (c committed, err error) {
+func (db *DB) attempt(ctx context.Context, fn func(*Tx) error, how updating, alone bool) (c committed, err error) {
 	defer catch(&err)
-	defer db.locks.lock(locks)()
+	defer db.locks.lock(how.locks)()
 	if alone {
 		db.commits.mu.Lock()
 		defer db.commits.mu.Unlock()
@@ -150,7 +163,7 @@ func (db *DB) attempt(ctx context.Context, fn func(*Tx) error, sync bool, locks 
 		db.commits.mu.Lock()
 		defer db.commits.mu.Unlock()
 	}
-	n, err := db.apply(t, b, sync)
+	n, err := db.apply(t, b, how.sync)
 	if n == 0 {
 		b.close()
 		return committed{}, err
@@ -181,9 +194,12 @@ func (t *txn) fill(b batch) {
 	}
 	for i := range t.writes {
 		w := &t.writes[i]
-		if w.deleted {
+		switch {
+		case w.deleted:
 			b.delete(w.key)
-		} else {
+		case w.sum:
+			b.merge(w.key, w.value)
+		default:
 			b.set(w.key, w.value)
 		}
 	}
@@ -267,16 +283,21 @@ func (db *DB) mark(t *txn, rows []addedRow, n uint64) {
 	h := &db.history
 	h.push(n, func(w *written) { w.note(t, rows) })
 	for i := range t.writes {
-		w := &t.writes[i]
-		h.mark(h.stripeOf(w.key), n)
-		if w.shaped {
-			h.markPrefixes(w.key, int(w.table), n)
-		}
+		h.markRow(t.writes[i].key, int(t.writes[i].table), t.writes[i].roots, n)
 	}
 	for i := range rows {
-		if h.mark(h.stripeOf(rows[i].key), n); t.added[i].shaped {
-			h.markPrefixes(rows[i].key, int(rows[i].table), n)
-		}
+		h.markRow(rows[i].key, int(rows[i].table), t.added[i].roots, n)
+	}
+}
+
+func (h *history) markRow(key string, table int, r roots, n uint64) {
+	hash := maphash.String(h.seed, key)
+	h.mark(uint32(hash%stripeCount), n)
+	if r.rows {
+		h.mark(derivedStripe(hash), n)
+	}
+	if r.prefixes {
+		h.markPrefixes(key, table, n)
 	}
 }
 
@@ -290,11 +311,6 @@ func (h *history) markPrefixes(key string, table int, n uint64) {
 		}
 		at += size
 	}
-}
-
-// prefixStripe is the stripe of all rows below a prefix of that hash, which is not the stripe of the row there.
-func prefixStripe(hash uint64) uint32 {
-	return uint32((hash ^ 0x9e3779b97f4a7c15) >> 7 % stripeCount)
 }
 
 // lockTable holds the named locks, many names to a lock.

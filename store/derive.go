@@ -26,15 +26,16 @@ type DerivedAll[V, D any] struct {
 var lastDerivation atomic.Uint32
 
 // Derive describes values computed from single rows of t by f, which must depend on nothing else. What f
-// returns is shared: nobody may change it. Errors are kept like values.
+// returns is shared: nobody may change it. Errors are kept like values. Derive is to be called where package variables
+// are made, since the table must know of it before its first write.
 func Derive[V, D any](t *Table[V], f func(Key, V) (D, error)) *Derived[V, D] {
+	t.space.roots.rows = true
 	return &Derived[V, D]{lastDerivation.Add(1), t, f}
 }
 
-// DeriveAll describes values computed by f from the rows below a prefix. It is to be called where package
-// variables are made, since the table must know of it before its first write.
+// DeriveAll describes values computed by f from the rows below a prefix. It is to be called where Derive is.
 func DeriveAll[V, D any](t *Table[V], f func(prefix Key, rows iter.Seq2[Key, V]) (D, error)) *DerivedAll[V, D] {
-	t.space.shaped = true
+	t.space.roots.prefixes = true
 	return &DerivedAll[V, D]{lastDerivation.Add(1), t, f}
 }
 
@@ -48,7 +49,7 @@ func (d *Derived[V, D]) Get(tx *Tx, key Key) (v D, ok bool, err error) {
 	}
 	c := &t.db.derived
 	hash := maphash.Bytes(t.db.history.seed, full)
-	stripe := uint32(hash % stripeCount)
+	stripe := derivedStripe(hash)
 	if e := c.look(hash, d.id, full); e != nil && t.current(e, stripe) {
 		t.noteRead(stripe)
 		v, _ = e.value.(D)

@@ -9,8 +9,9 @@ import (
 
 // early is the mark of work that goes ahead of the disk: the newest commit the work depends on.
 type early struct {
-	db   *DB
-	need atomic.Uint64
+	db     *DB
+	need   atomic.Uint64
+	within *Joint // the work is part of a transaction, nil when it is not
 }
 
 // Early returns ctx for work inside the process that follows from a commit, the one that gave the stamp (0: from
@@ -38,6 +39,9 @@ func (db *DB) early(ctx context.Context) *early {
 
 // Settle implements aws.Unsettled: it returns when everything the work depends on is durable.
 func (e *early) Settle(ctx context.Context) error {
+	if e.within != nil {
+		return errLeaving
+	}
 	if err := e.db.life.begin(); err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ type cursor interface {
 // batch collects changes for one atomic apply.
 type batch interface {
 	set(key string, value []byte)
+	// merge adds a Number to the one at key, if there is one.
+	merge(key string, value []byte)
 	delete(key string)
 	deleteRange(low, high string)
 	// apply makes the changes visible; with sync it also starts making them durable. Nothing is durable

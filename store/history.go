@@ -8,11 +8,12 @@ import (
 )
 
 const (
-	stripeCount = 1 << 17 // keys that share a stripe share false conflicts, nothing worse
-	ringCount   = 1 << 12 // commits remembered for range checks
-	ringBytes   = 2 << 20
-	coarseFrom  = 1024 // keys of one commit, above which only the span per table is remembered
-	keptKeys    = 8
+	stripeCount  = 1 << 17 // keys that share a stripe share false conflicts, nothing worse
+	derivedCount = 1 << 16 // more stripes for rows that values are derived from: see derivedStripe
+	ringCount    = 1 << 12 // commits remembered for range checks
+	ringBytes    = 2 << 20
+	coarseFrom   = 1024 // keys of one commit, above which only the span per table is remembered
+	keptKeys     = 8
 )
 
 // history remembers which commit last wrote each key, roughly, and exactly what the latest commits wrote.
@@ -45,7 +46,7 @@ func (s span) meets(o span) bool { return s.low < o.high && o.low < s.high }
 
 func (h *history) init() {
 	h.seed = maphash.MakeSeed()
-	h.stripes = make([]atomic.Uint64, stripeCount)
+	h.stripes = make([]atomic.Uint64, stripeCount+derivedCount)
 	h.ring = make([]written, ringCount)
 }
 
@@ -55,9 +56,12 @@ func (h *history) stripe(key []byte) uint32 {
 	return uint32(maphash.Bytes(h.seed, key) % stripeCount)
 }
 
-func (h *history) stripeOf(key string) uint32 {
-	return uint32(maphash.String(h.seed, key) % stripeCount)
-}
+// derivedStripe is the stripe that values derived from the row with that hash are current by. Rows of other tables have no part
+// in these: there may be ten thousand writes a second of them, and few of those that values are derived from.
+func derivedStripe(hash uint64) uint32 { return uint32(stripeCount + hash>>7%derivedCount) }
+
+// prefixStripe is the same for values derived from all rows below a prefix of that hash.
+func prefixStripe(hash uint64) uint32 { return derivedStripe(hash ^ 0x9e3779b97f4a7c15) }
 
 // version returns a commit no older than the one that last wrote a key of the stripe.
 func (h *history) version(stripe uint32) uint64 {

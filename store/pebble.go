@@ -45,6 +45,7 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 	opts := &pebble.Options{
 		FS:                          logFS{o.FS},
 		Cache:                       cache,
+		Merger:                      adder,
 		Logger:                      pebbleLog{o.Log, fatal},
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                o.MemTableBytes,
@@ -204,6 +205,13 @@ type pebbleBatch struct {
 
 func (b *pebbleBatch) set(key string, value []byte) {
 	op := b.b.SetDeferred(len(key), len(value))
+	copy(op.Key, key)
+	copy(op.Value, value)
+	must(op.Finish())
+}
+
+func (b *pebbleBatch) merge(key string, value []byte) {
+	op := b.b.MergeDeferred(len(key), len(value))
 	copy(op.Key, key)
 	copy(op.Value, value)
 	must(op.Finish())

@@ -35,6 +35,8 @@ var suite = []struct {
 	{"tenants", testTenants},
 	{"clear", testClear},
 	{"added rows", testAdded},
+	{"counter", testCounter},
+	{"counter apart", testCounterApart},
 }
 
 // modelKeys are the awkward keys: empty, zero bytes, 0xff, prefixes of each other, the longest.

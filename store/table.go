@@ -22,9 +22,15 @@ type Table[V any] struct {
 
 // space is the part of the keys that a table, a log or a timer owns.
 type space struct {
-	name   string
-	scope  Scope
-	shaped bool // DeriveAll is used on it
+	name  string
+	scope Scope
+	roots roots
+}
+
+// roots tells what is derived from the rows of a table, which therefore has versions of its own.
+type roots struct {
+	rows     bool // from single rows: Derive
+	prefixes bool // from all rows below a prefix: DeriveAll
 }
 
 // NewTable describes the table called name, such as "sqs/queue". Rows are stored as a version byte and
@@ -87,13 +93,13 @@ func (t *Table[V]) Has(tx *Tx, key Key) bool {
 // Put stores v at key.
 func (t *Table[V]) Put(tx *Tx, key Key, v V) {
 	full, table := t.space.place(tx, key)
-	tx.t.put(write{value: t.codec.encodeIn(tx.t, &v), table: int32(table), shaped: t.space.shaped}, full)
+	tx.t.put(write{value: t.codec.encodeIn(tx.t, &v), table: int32(table), roots: t.space.roots}, full)
 }
 
 // Delete removes the row at key if there is one.
 func (t *Table[V]) Delete(tx *Tx, key Key) {
 	full, table := t.space.place(tx, key)
-	tx.t.put(write{deleted: true, table: int32(table), shaped: t.space.shaped}, full)
+	tx.t.put(write{deleted: true, table: int32(table), roots: t.space.roots}, full)
 }
 
 // Add stores v at the key made of prefix and one number more, which is known at the commit: numbers of
@@ -102,7 +108,7 @@ func (t *Table[V]) Delete(tx *Tx, key Key) {
 // read in the transaction that adds it.
 func (t *Table[V]) Add(tx *Tx, prefix Key, v V) *Seq {
 	full, table := t.space.place(tx, prefix)
-	return tx.t.add(addition{prefix: string(full), table: int32(table), shaped: t.space.shaped, value: t.codec.encodeIn(tx.t, &v)})
+	return tx.t.add(addition{prefix: string(full), table: int32(table), roots: t.space.roots, value: t.codec.encodeIn(tx.t, &v)})
 }
 
 func (t *txn) add(a addition) *Seq {

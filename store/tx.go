@@ -71,6 +71,7 @@ type txn struct {
 	wakes    []string
 	after    []func()
 	size     int
+	changes  int    // so many were asked for
 	key      []byte // scratch
 	values   []byte // scratch, where encoded values lie
 }
@@ -104,7 +105,8 @@ type write struct {
 	value   []byte
 	table   int32
 	deleted bool
-	shaped  bool // prefixes of the key have versions, for DeriveAll
+	sum     bool // value is to be added to the number that is there
+	roots   roots
 }
 
 // failure carries an error out of a body, to be the result of View or Update.
@@ -173,6 +175,7 @@ func (t *txn) changing() {
 	if !t.update {
 		panic("store: a View cannot change anything; use Update")
 	}
+	t.changes++
 }
 
 // noteRead remembers that the transaction depends on the stripe as of its start.
@@ -187,7 +190,10 @@ func (t *txn) noteRead(stripe uint32) {
 // get calls with with the value of key if it is present.
 func (t *txn) get(key []byte, with func([]byte)) bool {
 	if t.update {
-		if w := t.find(key); w != nil {
+		if w := t.find(key); w != nil && w.sum {
+			with(t.increased(key, w.value))
+			return true
+		} else if w != nil {
 			if !w.deleted {
 				with(w.value)
 			}
@@ -197,6 +203,11 @@ func (t *txn) get(key []byte, with func([]byte)) bool {
 			return false
 		}
 	}
+	return t.read(key, with)
+}
+
+// read is get for the state before the transaction.
+func (t *txn) read(key []byte, with func([]byte)) bool {
 	t.open()
 	ok, err := t.snap.get(key, with)
 	if err != nil {
@@ -204,6 +215,21 @@ func (t *txn) get(key []byte, with func([]byte)) bool {
 	}
 	t.noteRead(t.db.history.stripe(key))
 	return ok
+}
+
+// increased returns the number at key, by higher than before the transaction.
+func (t *txn) increased(key, by []byte) (value []byte) {
+	value = by
+	t.read(key, func(v []byte) { value = added(v, by) })
+	return value
+}
+
+func added(a, b []byte) []byte {
+	v, err := sum(a, b)
+	if err != nil {
+		panic(failure{err})
+	}
+	return v
 }
 
 func (t *txn) isDropped(key string) bool {
@@ -243,6 +269,11 @@ func (t *txn) put(w write, key []byte) {
 	}
 	t.grow(len(key) + len(w.value))
 	if old := t.find(key); old != nil {
+		if w.sum && !old.deleted {
+			w.value, w.sum = added(old.value, w.value), old.sum
+		} else if w.sum {
+			w.sum = false // what was deleted counts no more
+		}
 		t.size -= len(key) + len(old.value)
 		w.key = old.key
 		*old = w
@@ -329,6 +360,13 @@ func (t *txn) merge(c cursor, own []write, reverse bool, yield func(key, value [
 			w := own[0]
 			own = own[1:]
 			if c.valid() && w.key == string(c.key()) {
+				if w.sum {
+					v, err := c.value()
+					if err != nil {
+						fail("store: scan: %w", err)
+					}
+					w.value = added(v, w.value)
+				}
 				c.next()
 			}
 			if !w.deleted && !yield([]byte(w.key), w.value) {

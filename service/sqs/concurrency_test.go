@@ -139,7 +139,7 @@ func TestForgetting(t *testing.T) {
 		rows := func() (n int) {
 			err := s.db.View(s.ctx, func(tx *store.Tx) error {
 				for _, list := range [][]store.Key{
-					rowsOf(tx, messages), rowsOf(tx, dues), rowsOf(tx, states), rowsOf(tx, fronts), rowsOf(tx, totals), rowsOf(tx, traffics),
+					rowsOf(tx, messages), rowsOf(tx, dues), rowsOf(tx, states), rowsOf(tx, fronts), rowsOf(tx, totals.Table), rowsOf(tx, traffics),
 					rowsOf(tx, members), rowsOf(tx, groups), rowsOf(tx, turns), rowsOf(tx, sequences), rowsOf(tx, onces), rowsOf(tx, attempts),
 					rowsOf(tx, queues), rowsOf(tx, tags), rowsOf(tx, sources), rowsOf(tx, tasks),
 				} {

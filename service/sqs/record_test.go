@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"fogbank/store"
 )
 
 // records are one of each stored record, no field empty.
@@ -27,6 +29,7 @@ var records = []struct {
 	{"front", &front{Cursor: 1700000000123456789, Sweep: 1700000000123456790, Alarm: 6, Fair: true}},
 	{"traffic", &traffic{Flying: 1200, Since: 63}},
 	{"total", new(total(-5))},
+	{"number", new(store.Number(-5))}, // as a total, which they once were
 	{"sent", &sent{ID: "5fea7756-0ea4-451a-a703-a558b933e274", Sequence: 12, At: 1700000000123}},
 	{"queue", &queue{Name: "n", Account: "123456789012", Region: "us-east-1", ID: 1<<64 - 1, Space: 2, Created: 3, Modified: 4, Purged: 5, FIFO: true,
 		VisibilityTimeout: 6, DelaySeconds: 7, RetentionSeconds: 8, MaxMessageBytes: 9, WaitSeconds: 10, ContentDedup: true, DedupScope: "queue",

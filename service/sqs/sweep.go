@@ -186,7 +186,7 @@ func (s *Service) clear(ctx context.Context, _ store.Key, space uint64) error {
 
 // droppers remove rows of the tables whose keys begin with a space or a queue id, and return how many.
 var droppers = []func(*store.Tx, store.Range) int{
-	dropper(messages), dropper(dues), dropper(states), dropper(fronts), dropper(totals), dropper(traffics),
+	dropper(messages), dropper(dues), dropper(states), dropper(fronts), dropper(totals.Table), dropper(traffics),
 	dropper(members), dropper(groups), dropper(turns), dropper(sequences), dropper(onces), dropper(attempts),
 	dropper(lanes), dropper(tenants), dropper(flown),
 }

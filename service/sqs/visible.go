@@ -17,8 +17,8 @@ var (
 	// fronts is keyed space. Everybody reads it and few change it, so what is read is kept in memory by the store.
 	fronts     = store.NewTable[front]("sqs/front", store.Regional)
 	keptFronts = store.Derive(fronts, func(_ store.Key, f front) (front, error) { return f, nil })
-	// totals is keyed space/part: how many messages there are, spread over parts so that senders do not meet.
-	totals = store.NewTable[total]("sqs/total", store.Regional)
+	// totals is keyed space/part: how many messages there are, in parts from when senders would otherwise have met.
+	totals = store.NewCounter("sqs/total", store.Regional)
 	// traffics is keyed space; only receivers look at it.
 	traffics = store.NewTable[traffic]("sqs/traffic", store.Regional)
 )
@@ -110,9 +110,7 @@ func (q *live) addTotal(tx *store.Tx, at slot, n total) {
 	if !q.FIFO {
 		part = at.Tie % totalParts
 	}
-	key := store.K(q.Space, part)
-	have, _ := totals.Get(tx, key)
-	totals.Put(tx, key, have+n) // a zero, too: a row deleted and made anew again and again is slow to find
+	totals.Increase(tx, store.K(q.Space, part), store.Number(n))
 }
 
 // insert puts a message into a standard queue, visible from due on but not before the receivers' cursor.
@@ -159,10 +157,10 @@ func (q *live) reschedule(tx *store.Tx, at slot, was, is state, now int64) {
 }
 
 // sum adds up the parts of a total. It asks for each: a scan would walk over every earlier version of these rows.
-func sum(tx *store.Tx, parts *store.Table[total], space uint64) (all total) {
+func sum[N total | store.Number](tx *store.Tx, parts *store.Table[N], space uint64) (all total) {
 	for part := range uint64(totalParts) {
 		n, _ := parts.Get(tx, store.K(space, part))
-		all += n
+		all += total(n)
 	}
 	return all
 }
@@ -174,7 +172,7 @@ type counts struct {
 
 // count counts the messages of a queue: all by the totals, those not visible one by one.
 func (q *live) count(tx *store.Tx, now int64) (c counts) {
-	c.visible = int64(sum(tx, totals, q.Space))
+	c.visible = int64(sum(tx, totals.Table, q.Space))
 	if q.FIFO {
 		c.inFlight, c.delayed = q.fifoFlights(tx, now), q.fifoDelayed(tx, now)
 	} else {
