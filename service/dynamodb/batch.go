@@ -145,6 +145,7 @@ func (s *Service) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteIte
 func batchOutput(in *dynamodb.BatchWriteItemInput, names []string, writes []*write, owners []int, refused []bool) *dynamodb.BatchWriteItemOutput {
 	out := &dynamodb.BatchWriteItemOutput{UnprocessedItems: map[string][]dynamodb.WriteRequest{}}
 	var capacities tableCapacities
+	var metrics collectionMetrics
 	first := 0 // of the writes of a table
 	for i, w := range writes {
 		if i > 0 && owners[i] != owners[i-1] {
@@ -156,14 +157,9 @@ func batchOutput(in *dynamodb.BatchWriteItemInput, names []string, writes []*wri
 			continue
 		}
 		w.consumed(capacities.of(w.t, name), 1)
-		if m := w.t.collection(in.ReturnItemCollectionMetrics, w.keys); m != nil {
-			if out.ItemCollectionMetrics == nil {
-				out.ItemCollectionMetrics = map[string][]dynamodb.ItemCollectionMetrics{}
-			}
-			out.ItemCollectionMetrics[name] = append(out.ItemCollectionMetrics[name], *m)
-		}
+		metrics.add(name, w)
 	}
-	out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
+	out.ConsumedCapacity, out.ItemCollectionMetrics = capacities.report(in.ReturnConsumedCapacity), metrics
 	return out
 }
 
@@ -207,6 +203,7 @@ func (s *Service) placeBatch(ctx context.Context, in *dynamodb.BatchWriteItemInp
 		for _, r := range in.RequestItems[name] {
 			room = append(room, write{t: t, look: asked(in.ReturnConsumedCapacity)})
 			w := &room[len(room)-1]
+			w.measured(in.ReturnItemCollectionMetrics)
 			if r.PutRequest != nil {
 				w.kind, w.keys = putItem, r.PutRequest.Item
 				if err = t.checkKeyTypes(w.keys); err == nil {

@@ -106,18 +106,3 @@ func (x *indexSchema) writeUnits(w *write) float64 {
 	}
 	return blocks(max(before.Size(), after.Size()), 1024)
 }
-
-// collection returns the ItemCollectionMetrics a request asked for; tables without local indexes have none.
-// Collections are not limited here, so the estimate is always the lowest.
-func (t *schema) collection(mode *string, item attribute.Item) *dynamodb.ItemCollectionMetrics {
-	if mode == nil || *mode != dynamodb.ReturnItemCollectionMetricsSize {
-		return nil
-	}
-	for _, x := range t.indexes {
-		if x.Local {
-			hash, _ := item.Get(t.hash.name)
-			return &dynamodb.ItemCollectionMetrics{ItemCollectionKey: attribute.MakeItem(attribute.Attribute{Name: t.hash.name, Value: hash}), SizeEstimateRangeGB: []float64{0, 1}}
-		}
-	}
-	return nil
-}

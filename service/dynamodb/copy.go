@@ -209,8 +209,14 @@ func (j *copyJob) store(tx *store.Tx, page []copied) error {
 		return err
 	}
 	for _, c := range page {
-		j.count(c, items.Has(tx, t.prefix+c.key))
-		items.Put(tx, t.prefix+c.key, c.item)
+		key := t.prefix + c.key
+		old, again := items.Get(tx, key)
+		j.count(c, again)
+		if t.collected() {
+			collection := t.collectionOf(key)
+			setCollectionSize(tx, collection, t.collectionSize(tx, collection)+t.weigh(c.item)-t.weigh(old))
+		}
+		items.Put(tx, key, c.item)
 		for _, x := range t.indexes {
 			if entry, ok := x.entryKey(t, c.item); ok && t.checkIndexKeys(c.item) == nil {
 				entries.Put(tx, entry, x.project(c.item))

@@ -13,6 +13,7 @@
 //	dynamodb/table   name → definition (JSON), made ready for use by store.Derive
 //	dynamodb/item    key.go → item, in attribute's stored form
 //	dynamodb/entry   key.go → the projection of an item in an index
+//	dynamodb/collection (table's ID, hash) → size of an item collection, for tables with local indexes
 //	dynamodb/stream  (table, label) → stream, until a day after its end
 //	dynamodb/record  log; part (stream's ID, shard) → change; shards are split by load and renewed by age (shard.go)
 //	dynamodb/ttl     (table's ID, minute, item's key): what expires when
@@ -29,8 +30,8 @@
 // # Limits
 //
 // AWS's: items of 400 KB, keys of 2,048 and 1,024 bytes, numbers of 38 digits, 32 levels of nesting, pages of
-// 1 MB, 100 items in a transaction of 4 MB, 25 and 100 in batches, 5 local and 20 global indexes, 50 tags, records of
-// a day, iterators of 15 minutes. Provisioned tables are held to their throughput (throughput.go).
+// 1 MB, 100 items in a transaction of 4 MB, 25 and 100 in batches, 5 local and 20 global indexes, 50 tags, item
+// collections of 10 GB, records of a day, iterators of 15 minutes. Provisioned tables are held to their throughput (throughput.go).
 //
 // # Differences from AWS
 //

@@ -103,6 +103,7 @@ func (s *Service) purge(ctx context.Context, _ store.Key, job purgeJob) error {
 			more = purgeRows(tx, items.Keys, items.Delete, prefix)
 			more = purgeRows(tx, entries.Keys, entries.Delete, prefix) || more
 			more = purgeRows(tx, ttlRows.Keys, ttlRows.Delete, prefix) || more
+			more = purgeRows(tx, collections.Keys, collections.Delete, prefix) || more
 			more = purgeRows(tx, history.Keys, history.Delete, prefix) || more
 			more = purgeRows(tx, saved.Keys, saved.Delete, prefix) || more
 			return nil

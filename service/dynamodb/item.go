@@ -116,6 +116,7 @@ func (s *Service) PutItem(ctx context.Context, in *dynamodb.PutItemInput) (*dyna
 	}
 	look := deref(in.ReturnValues) == dynamodb.ReturnValueAllOld || asked(in.ReturnConsumedCapacity)
 	w := &write{kind: putItem, keys: in.Item, test: test, look: look}
+	w.measured(in.ReturnItemCollectionMetrics)
 	err = s.updateOne(ctx, w, func() error {
 		if w.t, err = s.schema(ctx, in.TableName); err != nil {
 			return err
@@ -129,7 +130,7 @@ func (s *Service) PutItem(ctx context.Context, in *dynamodb.PutItemInput) (*dyna
 	if err != nil {
 		return nil, w.failed(err, in.ReturnValuesOnConditionCheckFailure)
 	}
-	out := &dynamodb.PutItemOutput{ItemCollectionMetrics: w.t.collection(in.ReturnItemCollectionMetrics, in.Item)}
+	out := &dynamodb.PutItemOutput{ItemCollectionMetrics: w.metrics()}
 	if deref(in.ReturnValues) == dynamodb.ReturnValueAllOld {
 		out.Attributes = w.old
 	}
@@ -202,10 +203,11 @@ func (s *Service) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput) 
 		return nil, err
 	}
 	w := &write{kind: deleteItem, keys: in.Key, test: test}
+	w.measured(in.ReturnItemCollectionMetrics)
 	if err := s.updateOne(ctx, w, func() error { return s.placeKey(ctx, w, in.TableName) }); err != nil {
 		return nil, w.failed(err, in.ReturnValuesOnConditionCheckFailure)
 	}
-	out := &dynamodb.DeleteItemOutput{ItemCollectionMetrics: w.t.collection(in.ReturnItemCollectionMetrics, in.Key)}
+	out := &dynamodb.DeleteItemOutput{ItemCollectionMetrics: w.metrics()}
 	if deref(in.ReturnValues) == dynamodb.ReturnValueAllOld {
 		out.Attributes = w.old
 	}
@@ -244,13 +246,14 @@ func (s *Service) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput) 
 	if err != nil {
 		return nil, err
 	}
+	w.measured(in.ReturnItemCollectionMetrics)
 	if err := s.updateOne(ctx, w, func() error { return s.placeUpdate(ctx, w, in.TableName) }); err != nil {
 		return nil, w.failed(err, in.ReturnValuesOnConditionCheckFailure)
 	}
 	return &dynamodb.UpdateItemOutput{
 		Attributes:            w.returned(deref(in.ReturnValues)),
 		ConsumedCapacity:      w.report(in.ReturnConsumedCapacity),
-		ItemCollectionMetrics: w.t.collection(in.ReturnItemCollectionMetrics, in.Key),
+		ItemCollectionMetrics: w.metrics(),
 	}, nil
 }
 

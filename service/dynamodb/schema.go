@@ -90,7 +90,8 @@ type schema struct {
 	prefix     store.Key
 	hash, sort keyAttribute
 	indexes    []*indexSchema
-	outlets    []outlet // the open shards of its stream
+	locals     []*indexSchema // those of the indexes that are local
+	outlets    []outlet       // the open shards of its stream
 }
 
 // indexSchema is an index made ready for use.
@@ -115,6 +116,9 @@ func compile(t table) *schema {
 			}
 		}
 		s.indexes = append(s.indexes, x)
+		if x.Local {
+			s.locals = append(s.locals, x)
+		}
 	}
 	return s
 }

@@ -18,16 +18,17 @@ type Service struct {
 	meters  meters
 	ongoing ongoing
 	// strains are shards that may have to be split; splitAfter is the constant, but for tests.
-	strains    chan strain
-	splitAfter uint64
-	linger     time.Duration // how long tables stay CREATING, UPDATING and DELETING after the operation
+	strains       chan strain
+	splitAfter    uint64
+	maxCollection int64         // the constant, but for tests
+	linger        time.Duration // how long tables stay CREATING, UPDATING and DELETING after the operation
 }
 
 var _ dynamodb.Service = (*Service)(nil)
 
 // New returns the service on db.
 func New(db *store.DB, w *world.World) *Service {
-	return &Service{db: db, world: w, meters: meters{world: w}, strains: make(chan strain, 64), splitAfter: splitAfter}
+	return &Service{db: db, world: w, meters: meters{world: w}, strains: make(chan strain, 64), splitAfter: splitAfter, maxCollection: maxCollection}
 }
 
 // Start begins the background work: expiry of items, trimming and splitting of streams, filling of new indexes,

@@ -88,11 +88,12 @@ func (l *selectPlan) one(tx *store.Tx, out *dynamodb.BatchStatementResponse, cap
 }
 
 var statementErrors = map[string]string{
-	"ConditionalCheckFailedException": dynamodb.BatchStatementErrorCodeEnumConditionalCheckFailed,
-	"DuplicateItemException":          dynamodb.BatchStatementErrorCodeEnumDuplicateItem,
-	"ResourceNotFoundException":       dynamodb.BatchStatementErrorCodeEnumResourceNotFound,
-	"TransactionConflictException":    dynamodb.BatchStatementErrorCodeEnumTransactionConflict,
-	"ValidationException":             dynamodb.BatchStatementErrorCodeEnumValidationError,
+	"ConditionalCheckFailedException":          dynamodb.BatchStatementErrorCodeEnumConditionalCheckFailed,
+	"ItemCollectionSizeLimitExceededException": dynamodb.BatchStatementErrorCodeEnumItemCollectionSizeLimitExceeded,
+	"DuplicateItemException":                   dynamodb.BatchStatementErrorCodeEnumDuplicateItem,
+	"ResourceNotFoundException":                dynamodb.BatchStatementErrorCodeEnumResourceNotFound,
+	"TransactionConflictException":             dynamodb.BatchStatementErrorCodeEnumTransactionConflict,
+	"ValidationException":                      dynamodb.BatchStatementErrorCodeEnumValidationError,
 
 	"ProvisionedThroughputExceededException": dynamodb.BatchStatementErrorCodeEnumProvisionedThroughputExceeded,
 }

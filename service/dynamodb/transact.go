@@ -156,6 +156,8 @@ func cancelled(problems []error, shown []attribute.Item) error {
 				codes[i] = "ConditionalCheckFailed"
 			case "DuplicateItemException":
 				codes[i] = "DuplicateItem"
+			case "ItemCollectionSizeLimitExceededException":
+				codes[i] = "ItemCollectionSizeLimitExceeded"
 			case "TransactionConflictException":
 				codes[i] = "TransactionConflict"
 			case "ValidationException":
@@ -196,6 +198,7 @@ func (s *Service) TransactWriteItems(ctx context.Context, in *dynamodb.TransactW
 			return nil, err
 		}
 		parts[i].w.look = parts[i].w.look || asked(in.ReturnConsumedCapacity)
+		parts[i].w.measured(in.ReturnItemCollectionMetrics)
 	}
 	digest := digestOf(in)
 	for {
@@ -436,6 +439,7 @@ func (s *Service) forget(ctx context.Context, id store.Key, _ bool) error {
 func transactOutput(in *dynamodb.TransactWriteItemsInput, parts []part, repeated bool) *dynamodb.TransactWriteItemsOutput {
 	out := &dynamodb.TransactWriteItemsOutput{}
 	var capacities tableCapacities
+	var metrics collectionMetrics
 	for i := range parts {
 		w := parts[i].w
 		u := capacities.of(w.t, parts[i].table)
@@ -444,13 +448,10 @@ func transactOutput(in *dynamodb.TransactWriteItemsInput, parts []part, repeated
 		} else {
 			w.consumed(u, 2)
 		}
-		if m := w.t.collection(in.ReturnItemCollectionMetrics, w.keys); m != nil && w.kind != checkItem {
-			if out.ItemCollectionMetrics == nil {
-				out.ItemCollectionMetrics = map[string][]dynamodb.ItemCollectionMetrics{}
-			}
-			out.ItemCollectionMetrics[parts[i].table] = append(out.ItemCollectionMetrics[parts[i].table], *m)
+		if w.kind != checkItem && !repeated {
+			metrics.add(parts[i].table, w)
 		}
 	}
-	out.ConsumedCapacity = capacities.report(in.ReturnConsumedCapacity)
+	out.ConsumedCapacity, out.ItemCollectionMetrics = capacities.report(in.ReturnConsumedCapacity), metrics
 	return out
 }

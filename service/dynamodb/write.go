@@ -31,11 +31,15 @@ type write struct {
 	look   bool // the item as it was is needed for the answer
 	insert bool // PartiQL's INSERT: the test is that there is no such item
 	by     *identity
-	on     *Service // whose throughput it is held to; nil: none's
+	on     *Service // whose throughput and limits it is held to; nil: none's
+
+	measure bool // the size of the item collection is needed for the answer
 
 	// Of the last run:
 	old, new attribute.Item // nil where there is none
 	wrote    bool
+
+	collection int64 // size of the item collection, if there is one and it was needed
 }
 
 var (
@@ -69,6 +73,10 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 	if err := w.apply(); err != nil {
 		return err
 	}
+	grown, err := w.grow(tx)
+	if err != nil {
+		return err
+	}
 	if w.kind == checkItem || w.old == nil && w.new == nil || w.old != nil && w.new != nil && w.old.Equal(w.new) {
 		return nil
 	}
@@ -78,6 +86,9 @@ func (w *write) run(tx *store.Tx, now time.Time) error {
 		}
 	}
 	w.wrote = true
+	if grown {
+		setCollectionSize(tx, w.t.collectionOf(w.key), w.collection)
+	}
 	w.remember(tx, now)
 	if w.new == nil {
 		items.Delete(tx, w.key)
@@ -144,8 +155,13 @@ func (w *write) enter(tx *store.Tx) {
 	}
 }
 
-// lock returns the name under which writers of the same item take turns.
-func (w *write) lock() string { return "dynamodb/item/" + string(w.key) }
+// lock returns the name under which writers of the same item, or item collection, take turns.
+func (w *write) lock() string {
+	if w.t.collected() {
+		return "dynamodb/collection/" + string(w.t.collectionOf(w.key))
+	}
+	return "dynamodb/item/" + string(w.key)
+}
 
 // commit runs the writes in one transaction, all or none. It fails with errReshaped when a table is no longer
 // what the writes were checked against.
