@@ -65,6 +65,8 @@ type Config struct {
 
 	UnsafeFunctions bool `help:"run functions as plain processes where this machine cannot isolate them; otherwise they are refused there"`
 
+	HotReload string `help:"directories, separated by commas, below which functions may have their code (S3Bucket hot-reload, S3Key the directory); changes take effect at the next invocation"`
+
 	// FunctionEndpoint is the URL at which functions reach the server; empty: Endpoint. A server of HTTPS has
 	// another listener for them, since they know neither its name nor who signed its certificate.
 	FunctionEndpoint string

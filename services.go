@@ -51,6 +51,7 @@ type services struct {
 	code   lambda.Code
 	// supported says why a runtime cannot run here; nil: all can.
 	supported func(runtime string) error
+	hot       *compute.Hot
 	unsafe    func() string // what is to be said of functions that are not isolated; nil: nothing
 	starts    []func() error
 	stops     []func() error
@@ -102,7 +103,7 @@ func (c *Cloud) build() error {
 	})
 	s.buses = buses
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
-		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Unsafe: s.unsafe, Log: c.log})
+		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Unsafe: s.unsafe, Hot: s.hot, Log: c.log})
 	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), APIs: buses, Endpoint: c.config.Endpoint(), Log: c.log})
 	schedules := scheduler.New(c.db, c.world, scheduler.Options{APIs: APIs(), Service: as("scheduler.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
@@ -160,6 +161,10 @@ func (c *Cloud) mount(api *wire.API, impl gate.Service) {
 // buildCompute prepares where code is kept and what runs it.
 func (c *Cloud) buildCompute() error {
 	s := &c.services
+	var err error
+	if s.hot, err = compute.NewHot(c.config.HotReload, c.config.Data); err != nil {
+		return fmt.Errorf("hot-reload: %w", err)
+	}
 	s.runner = c.config.Functions
 	if s.runner != nil {
 		s.code = new(compute.MemoryCode)

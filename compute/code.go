@@ -168,6 +168,17 @@ func (c *Code) tree(name string, packages ...string) (string, error) {
 	return dir, u.err
 }
 
+// Prepare unpacks a package, unless its name is empty, and layers, so that the first environment need not.
+func (c *Code) Prepare(name string, layers []string) error {
+	if name != "" {
+		if _, err := c.Dir(name); err != nil {
+			return err
+		}
+	}
+	_, err := c.Layers(layers)
+	return err
+}
+
 func (c *Code) unpack(packages []string, dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -255,6 +266,9 @@ func (c *MemoryCode) Get(name string) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Prepare has nothing to do.
+func (c *MemoryCode) Prepare(string, []string) error { return nil }
 
 // Sweep removes nothing: the memory ends with the test.
 func (c *MemoryCode) Sweep(func(string) bool) error { return nil }

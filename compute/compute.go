@@ -64,6 +64,7 @@ type Spec struct {
 	Runtime     string // "provided.al2023"
 	Handler     string
 	Code        string   // the name Code.Put gave the deployment package
+	Dir         string   // where the code lies, instead of in a package; "" for Code
 	Layers      []string // packages of the layers, merged at /opt in this order
 	MemoryMB    int
 	TmpMB       int

@@ -239,6 +239,36 @@ func TestReady(t *testing.T) {
 	})
 }
 
+// TestDir runs a function from a directory and sees what changes in it.
+func TestDir(t *testing.T) {
+	modes(t, func(t *testing.T, b *bench) {
+		s := b.goSpec()
+		packed, err := b.code.Dir(s.Code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Dir = t.TempDir()
+		if err := os.CopyFS(s.Dir, os.DirFS(packed)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(s.Dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s.Code = ""
+		for _, body := range []string{"one", "two"} {
+			if err := os.WriteFile(filepath.Join(s.Dir, "text"), []byte(body), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if r := b.invoke(s, `{"Do":"try","Arg":"read text"}`); string(r.Payload) != `"`+body+`"` {
+				t.Errorf("read %q, want %q", r.Payload, body)
+			}
+		}
+		if r := b.invoke(s, `{"Do":"try","Arg":"write text"}`); !strings.Contains(string(r.Payload), "error") && !strings.HasPrefix(b.process.Isolation(), "NONE") {
+			t.Error("the function could write its code")
+		}
+	})
+}
+
 func TestHeaders(t *testing.T) {
 	b := newBench(t, false)
 	before := time.Now()

@@ -260,6 +260,9 @@ func (p provision) check(tx *store.Tx, r reference) error {
 	if err != nil {
 		return err
 	}
+	if f.Dir != "" {
+		return lambda.InvalidParameterValueException("Provisioned Concurrency is not supported for functions with hot reload.")
+	}
 	sum := p.Count + provisionedFor(tx, r, r.qualifier)
 	if f.Reserved != nil {
 		if sum > *f.Reserved {
@@ -496,7 +499,7 @@ func (s *Service) wantedProvisions(ctx context.Context) (wanted map[string]compu
 				name := r.poolVersion(f)
 				want := compute.Provision{Function: name, Revision: f.Environment, Count: wanted[name].Count + int(n)}
 				want.Spec = func(ctx context.Context) (compute.Spec, error) {
-					return s.spec(aws.WithCall(ctx, &aws.Call{Account: r.account, Region: r.region}), r, f)
+					return s.spec(aws.WithCall(ctx, &aws.Call{Account: r.account, Region: r.region}), r, f, "")
 				}
 				wanted[name] = want
 			}

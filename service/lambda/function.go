@@ -32,6 +32,7 @@ type function struct {
 	Variables     map[string]string
 	Package       string // hexadecimal SHA-256
 	PackageBytes  int64
+	Dir           string `json:",omitempty"` // where the code lies that was not uploaded
 	Architectures []string
 	DeadLetter    string // ARN of a queue or topic, or ""
 	Tracing       string
@@ -144,7 +145,7 @@ func (s *Service) CreateFunction(ctx context.Context, in *lambda.CreateFunctionI
 	if err := s.checkRole(ctx, f.Role); err != nil {
 		return nil, err
 	}
-	if err := s.putCode(f, in.Code.ZipFile); err != nil {
+	if err := s.takeCode(f, in.Code.ZipFile, in.Code.S3Bucket, in.Code.S3Key); err != nil {
 		return nil, err
 	}
 	f.touch(s)
@@ -165,7 +166,7 @@ func (s *Service) CreateFunction(ctx context.Context, in *lambda.CreateFunctionI
 	if err != nil {
 		return nil, err
 	}
-	return s.describe(shown, r), nil
+	return s.makeReady(r, shown, false), nil
 }
 
 // draft checks a request to create a function and returns it without its code.
@@ -200,8 +201,6 @@ func refuseUnwritten(in *lambda.CreateFunctionInput) error {
 	switch {
 	case in.GetPackageType() == lambda.PackageTypeImage || in.Code.ImageUri != nil:
 		return unwritten("functions from container images")
-	case in.Code.S3Bucket != nil || in.Code.S3Key != nil:
-		return unwritten("code from S3; pass the zip file itself as Code.ZipFile")
 	case in.CodeSigningConfigArn != nil:
 		return unwritten("code signing")
 	case len(in.FileSystemConfigs) > 0:
@@ -317,12 +316,15 @@ func (f *function) describe(r reference) *lambda.FunctionConfiguration {
 	return c
 }
 
-// describe is f as the API shows it, saying so when it is not isolated.
+// describe is f as the API shows it, saying so when it is not ready or not isolated.
 func (s *Service) describe(f *function, r reference) *lambda.FunctionConfiguration {
 	c := f.describe(r)
+	if m := s.unready.get(r.poolVersion(f)); m != nil {
+		m.show(c)
+	}
 	if s.o.Unsafe != nil {
 		if text := s.o.Unsafe(); text != "" {
-			c.StateReason = &text
+			c.StateReason = new(strings.TrimPrefix(c.GetStateReason()+" "+text, " "))
 		}
 	}
 	return c
@@ -351,13 +353,13 @@ func (s *Service) GetFunction(ctx context.Context, in *lambda.GetFunctionInput) 
 	if err != nil {
 		return nil, err
 	}
-	location, err := s.downloadURL(ctx, f.Package)
+	location, err := s.location(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	out := &lambda.GetFunctionOutput{
 		Configuration: s.describe(f, r),
-		Code:          &lambda.FunctionCodeLocation{RepositoryType: new("S3"), Location: &location},
+		Code:          &lambda.FunctionCodeLocation{RepositoryType: new("S3"), Location: location},
 		Tags:          f.Tags,
 	}
 	if f.Reserved != nil {
@@ -540,11 +542,8 @@ func (s *Service) change(ctx context.Context, r reference, revision *string, f f
 
 // UpdateFunctionCode replaces a function's package.
 func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunctionCodeInput) (*lambda.UpdateFunctionCodeOutput, error) {
-	switch {
-	case in.ImageUri != nil:
+	if in.ImageUri != nil {
 		return nil, unwritten("functions from container images")
-	case in.S3Bucket != nil || in.S3Key != nil:
-		return nil, unwritten("code from S3; pass the zip file itself as ZipFile")
 	}
 	r, err := refer(ctx, in.FunctionName, "")
 	if err != nil {
@@ -554,7 +553,7 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 		return nil, err
 	}
 	var code, stamp function
-	if err := s.putCode(&code, in.ZipFile); err != nil {
+	if err := s.takeCode(&code, in.ZipFile, in.S3Bucket, in.S3Key); err != nil {
 		return nil, err
 	}
 	stamp.touch(s)
@@ -562,7 +561,7 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 	var shown *function
 	f, err := s.change(ctx, r, in.RevisionId, func(tx *store.Tx, f *function) error {
 		shown = nil
-		f.Package, f.PackageBytes, f.Unzipped = code.Package, code.PackageBytes, code.Unzipped
+		f.Package, f.PackageBytes, f.Unzipped, f.Dir = code.Package, code.PackageBytes, code.Unzipped, code.Dir
 		if err := f.fits(); err != nil {
 			return err
 		}
@@ -583,9 +582,12 @@ func (s *Service) UpdateFunctionCode(ctx context.Context, in *lambda.UpdateFunct
 	}
 	s.o.Pool.Drop(r.poolName())
 	if shown != nil {
-		return s.describe(shown, r.at(shown.Version)), nil
+		return s.makeReady(r.at(shown.Version), shown, true), nil
 	}
-	return s.describe(f, r), nil
+	if in.GetDryRun() {
+		return s.describe(f, r), nil
+	}
+	return s.makeReady(r, f, true), nil
 }
 
 // errDry ends a transaction whose outcome is only to be shown.
@@ -714,7 +716,7 @@ func (s *Service) UpdateFunctionConfiguration(ctx context.Context, in *lambda.Up
 		return nil, err
 	}
 	s.o.Pool.Drop(r.poolName())
-	return s.describe(f, r), nil
+	return s.makeReady(r, f, true), nil
 }
 
 // reservedVariables are set by Lambda and cannot be set by a function's configuration.

@@ -97,10 +97,14 @@ func (s *Service) run(ctx context.Context, r reference, f *function, inv compute
 	if err != nil {
 		return compute.Result{}, err
 	}
+	dir, environment, err := s.code(f)
+	if err != nil {
+		return compute.Result{}, err
+	}
 	return s.o.Pool.Invoke(context.WithoutCancel(ctx), &compute.Job{
-		Function: r.poolVersion(f), Group: r.poolName(), Revision: f.Environment, Limit: most.reserved,
+		Function: r.poolVersion(f), Group: r.poolName(), Revision: environment, Limit: most.reserved,
 		Scope: r.account + "/" + r.region, Shared: most.shared, Invocation: inv,
-		Spec: func(ctx context.Context) (compute.Spec, error) { return s.spec(ctx, r, f) },
+		Spec: func(ctx context.Context) (compute.Spec, error) { return s.spec(ctx, r, f, dir) },
 	})
 }
 
@@ -126,8 +130,8 @@ func (s *Service) enact(ctx context.Context, role, name string) (*source.Session
 	return as, err
 }
 
-// spec says how to start an environment of a function.
-func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.Spec, error) {
+// spec says how to start an environment of a function, whose code lies in dir if that is not "".
+func (s *Service) spec(ctx context.Context, r reference, f *function, dir string) (compute.Spec, error) {
 	as, err := s.enact(ctx, f.Role, f.Name)
 	if err != nil {
 		return compute.Spec{}, err
@@ -146,7 +150,7 @@ func (s *Service) spec(ctx context.Context, r reference, f *function) (compute.S
 	}
 	return compute.Spec{
 		Function: r.unqualified(), Name: f.Name, Version: f.version(), Runtime: f.Runtime, Handler: f.Handler,
-		Code: f.Package, Layers: f.layerPackages(), MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
+		Code: f.Package, Dir: dir, Layers: f.layerPackages(), MemoryMB: int(f.MemoryMB), TmpMB: int(f.TmpMB), Timeout: time.Duration(f.Timeout) * time.Second,
 		Variables: variables, Region: r.region, Endpoint: s.o.Endpoint,
 		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
 		Log: func(at time.Time, text string) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +34,8 @@ type site struct {
 	world  *world.World
 	starts uint64
 	cloud  *fogbank.Cloud
+	fake   *compute.Fake
+	hot    string // Config.HotReload
 
 	mu     sync.Mutex
 	events []string
@@ -51,8 +55,11 @@ func openSite(t *testing.T) *site {
 func (s *site) open() {
 	s.starts++
 	s.world = world.Seeded(s.starts)
-	fake := &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy}}
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: fake, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	where := func(_ context.Context, spec compute.Spec, _ compute.Invocation, _ func(string)) ([]byte, error) {
+		return json.Marshal(spec.Dir)
+	}
+	s.fake = &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy, "where": where}}
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: s.fake, HotReload: s.hot, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,8 +109,18 @@ func (s *site) seen() string {
 	return got
 }
 
-// do runs an operation as root and returns its answer decoded.
+// do is try for what must succeed.
 func (s *site) do(name, input string) map[string]any {
+	s.t.Helper()
+	answer, err := s.try(name, input)
+	if err != nil {
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	return answer
+}
+
+// try runs an operation as root and returns its answer decoded.
+func (s *site) try(name, input string) (map[string]any, error) {
 	s.t.Helper()
 	service, operation, _ := strings.Cut(name, " ")
 	op := s.cloud.Operation(service, operation)
@@ -115,13 +132,60 @@ func (s *site) do(name, input string) map[string]any {
 		Principal: aws.Principal{Kind: aws.Root, Account: fogbank.DefaultAccount, ARN: "arn:aws:iam::000000000000:root"}})
 	out, err := s.cloud.Do(ctx, op, in)
 	if err != nil {
-		s.t.Fatalf("%s: %v", name, err)
+		return nil, err
 	}
 	answer := map[string]any{}
-	if err := json.Unmarshal(wire.AppendJSON(nil, op.Output, out), &answer); err != nil {
-		s.t.Fatal(err)
+	return answer, json.Unmarshal(wire.AppendJSON(nil, op.Output, out), &answer)
+}
+
+// TestHotReload runs a function from a directory, which it finds changed at its next invocation.
+func TestHotReload(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.js"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	return answer
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		s.close()
+		s.hot = dir
+		s.open()
+		if _, err := s.try("lambda CreateFunction", `{"FunctionName":"no","Runtime":"nodejs22.x","Handler":"where","Role":"arn:aws:iam::000000000000:role/fn","Code":{"S3Bucket":"hot-reload","S3Key":"/"}}`); !aws.IsCode(err, "InvalidParameterValueException") {
+			t.Errorf("a directory that is not allowed: %v", err)
+		}
+		if _, err := s.try("lambda CreateFunction", `{"FunctionName":"no","Runtime":"nodejs22.x","Handler":"where","Role":"arn:aws:iam::000000000000:role/fn","Code":{"S3Bucket":"mine","S3Key":"x.zip"}}`); !aws.IsCode(err, "NotImplemented") {
+			t.Errorf("a bucket: %v", err)
+		}
+		s.do("lambda CreateFunction", `{"FunctionName":"hot","Runtime":"nodejs22.x","Handler":"where","Role":"arn:aws:iam::000000000000:role/fn","Code":{"S3Bucket":"hot-reload","S3Key":"`+dir+`"}}`)
+		before := s.fake.Started.Load()
+		for i, body := range []string{"1", "1", "22", "22"} {
+			if err := os.WriteFile(filepath.Join(dir, "main.js"), []byte(body), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(filepath.Join(dir, "main.js"), time.Time{}, time.Unix(int64(len(body)), 0)); err != nil {
+				t.Fatal(err)
+			}
+			out := s.do("lambda Invoke", `{"FunctionName":"hot"}`)
+			if out["Payload"] != dir || out["FunctionError"] != nil {
+				t.Errorf("invocation %d: %v", i, out)
+			}
+		}
+		if n := s.fake.Started.Load() - before; n != 2 {
+			t.Errorf("%d environments for two forms of the code", n)
+		}
+		if out := s.do("lambda GetFunction", `{"FunctionName":"hot"}`); out["Code"].(map[string]any)["Location"] != nil {
+			t.Errorf("code that was not uploaded can be had at %v", out["Code"])
+		}
+		s.close()
+		s.hot = "" // the setting is gone: the function does not run
+		s.open()
+		if _, err := s.try("lambda Invoke", `{"FunctionName":"hot"}`); !aws.IsCode(err, "InvalidParameterValueException") {
+			t.Errorf("without the setting: %v", err)
+		}
+		s.do("lambda UpdateFunctionCode", `{"FunctionName":"hot","ZipFile":"emlw"}`)
+		if out := s.do("lambda Invoke", `{"FunctionName":"hot"}`); out["Payload"] != "" {
+			t.Errorf("from a package again: %v", out)
+		}
+	})
 }
 
 // table makes a table with a stream and returns the stream's ARN.

@@ -23,6 +23,8 @@ const principal = "lambda.amazonaws.com"
 type Code interface {
 	Put(zip []byte) (name string, err error)
 	Get(name string) (zip []byte, err error)
+	// Prepare makes a package, unless its name is empty, and those of layers ready to run.
+	Prepare(name string, layers []string) error
 	// Sweep forgets the packages keep does not want; it is called once, before anything else.
 	Sweep(keep func(name string) bool) error
 }
@@ -45,6 +47,8 @@ type Options struct {
 	Endpoint string
 	// Supported says why a runtime cannot run here; nil when it can.
 	Supported func(runtime string) error
+	// Hot are the directories functions may run from; nil: none.
+	Hot *compute.Hot
 	// Unsafe is what answers that describe a function say of its isolation, when there is none; nil: nothing.
 	Unsafe func() string
 	Log    *slog.Logger
@@ -57,6 +61,7 @@ type Service struct {
 	world    *world.World
 	o        Options
 	sts      sts.Client
+	unready  unready
 	journal  *journal
 	events   *relay.Relay[event]
 	sendings *relay.Relay[sending]
