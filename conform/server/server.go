@@ -114,6 +114,9 @@ func (s *Server) Restart() error {
 // URL is the endpoint.
 func (s *Server) URL() string { return "http://" + s.Addr }
 
+// PID is the number of the server's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Kill ends the server with SIGKILL.
 func (s *Server) Kill() {
 	s.cmd.Process.Kill()
