@@ -364,9 +364,6 @@ func joinFirsts(dirs string) error {
 	return nil
 }
 
-// vCPU is the MemorySize, in MB, that comes with one processor.
-const vCPU = 1769
-
 // weigh gives the group the share of the processors that comes with an amount of memory, in MB.
 func (g *group) weigh(memoryMB int) error {
 	if g == nil || g.h.cpu.dir == "" {

@@ -209,6 +209,32 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
+func TestProcessorsOfGoPrograms(t *testing.T) {
+	s := Spec{Runtime: "provided.al2023", MemoryMB: vCPU - 1}
+	for _, test := range []struct {
+		memory  int
+		runtime string
+		own     map[string]string
+		want    string
+	}{
+		{vCPU - 1, "provided.al2023", nil, "GOMAXPROCS=1"},
+		{vCPU - 1, "provided.al2", map[string]string{"GOMAXPROCS": "2"}, "GOMAXPROCS=2"},
+		{vCPU, "provided.al2023", nil, ""},
+		{128, "python3.12", nil, ""},
+	} {
+		s.MemoryMB, s.Runtime, s.Variables = test.memory, test.runtime, test.own
+		got := ""
+		for _, v := range environ(s, "127.0.0.1:1", places{tmp: "/tmp"}) {
+			if strings.HasPrefix(v, "GOMAXPROCS=") {
+				got = v
+			}
+		}
+		if got != test.want {
+			t.Errorf("%d MB, %s: %q, want %q", test.memory, test.runtime, got, test.want)
+		}
+	}
+}
+
 func TestReady(t *testing.T) {
 	modes(t, func(t *testing.T, b *bench) {
 		s := b.goSpec()
@@ -413,6 +439,7 @@ func TestEnvironmentIsNotInherited(t *testing.T) {
 			"MINE": "1", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "ASIAX",
 			"AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token", "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
 			"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "_HANDLER": "bootstrap", "TZ": ":UTC",
+			"GOMAXPROCS": "1",
 		} {
 			if got[k] != want {
 				t.Errorf("%s=%q, want %q", k, got[k], want)

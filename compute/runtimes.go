@@ -161,6 +161,10 @@ func writeBootstraps(dir string) error {
 	return nil
 }
 
+// vCPU is the MemorySize, in MB, that comes with one processor.
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+const vCPU = 1769
+
 // environ is everything an environment's process finds in its environment: nothing is inherited.
 func environ(s Spec, api string, at places) []string {
 	task, dir, opt := at.task, at.runtime, at.opt
@@ -173,6 +177,11 @@ func environ(s Spec, api string, at places) []string {
 		"LANG": "en_US.UTF-8", "TZ": ":UTC",
 		"PATH":            "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:" + opt + "/bin",
 		"LD_LIBRARY_PATH": strings.Join(libs, ":"),
+	}
+	if s.MemoryMB < vCPU && strings.HasPrefix(s.Runtime, "provided") {
+		// A program in Go would otherwise spread over processors it has no share of, and wake its threads all the time:
+		// a quarter of what a short invocation costs.
+		v["GOMAXPROCS"] = "1"
 	}
 	if at.tmp != "/tmp" {
 		v["TMPDIR"] = at.tmp
