@@ -30,9 +30,10 @@ type Type struct {
 	put  func(p unsafe.Pointer, k string, v unsafe.Pointer) // stores *v (map)
 	elem func() unsafe.Pointer                              // a new zero element (map)
 	keys func(p unsafe.Pointer, to []string) []string
-	get  func(p unsafe.Pointer, k string, v unsafe.Pointer) // copies the element to *v (map)
-	json func(p unsafe.Pointer) Value                       // custom
-	none func(p unsafe.Pointer) bool                        // custom: nothing there
+	get  func(p unsafe.Pointer, k string, v unsafe.Pointer)        // copies the element to *v (map)
+	json func(p unsafe.Pointer) Value                              // custom
+	none func(p unsafe.Pointer) bool                               // custom: nothing there
+	each func(p unsafe.Pointer, visit func(e unsafe.Pointer) bool) // runs through the Events p points to
 }
 
 // StructureOf describes a generated struct.
@@ -46,6 +47,15 @@ func StructureOf[T any]() Type {
 			return unsafe.Pointer(p)
 		},
 	}
+}
+
+// EventsOf describes a generated struct that members of type Events hold a sequence of.
+func EventsOf[T any]() Type {
+	t := StructureOf[T]()
+	t.each = func(p unsafe.Pointer, visit func(e unsafe.Pointer) bool) {
+		(*(*Events[T])(p))(func(e *T) bool { return visit(unsafe.Pointer(e)) })
+	}
+	return t
 }
 
 // ListOf describes []T.
@@ -133,6 +143,9 @@ func (m *Member) at(p unsafe.Pointer) unsafe.Pointer {
 	f := unsafe.Add(p, m.offset)
 	if m.pointer {
 		return *(*unsafe.Pointer)(f)
+	}
+	if m.Events && *(*unsafe.Pointer)(f) == nil { // a function is nil when its first word is
+		return nil
 	}
 	switch m.Shape.Kind {
 	case List, Map, Blob:

@@ -95,6 +95,10 @@ func Encode(w http.ResponseWriter, op *Operation, p Protocol, out any, requestID
 		h["Content-Type"] = contentTypes[p]
 		buf.b = appendQueryAnswer(buf.b, op, v, requestID)
 	case RESTJSON:
+		if m := op.Output.stream(); m != nil && m.at(v) != nil {
+			encodeHeaders(h, op.Output, v)
+			return sendEvents(w, op.Output.status(op, v), m, m.at(v))
+		}
 		status = encodeREST(h, buf, op, v)
 	default:
 		return fmt.Errorf("wire: no protocol %d", p)

@@ -180,6 +180,9 @@ func (d *jsonDecoder) member(s *Shape, name []byte) *Member {
 
 // field reads one member's value.
 func (d *jsonDecoder) field(s *Shape, m *Member, p unsafe.Pointer) error {
+	if m.Events {
+		return d.skip()
+	}
 	if d.model && m.Shape.Kind == Blob && s.Payload == m.Name && d.space() != '"' {
 		start := d.pos
 		if err := d.skip(); err != nil {

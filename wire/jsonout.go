@@ -27,7 +27,7 @@ func (e jsonEncoder) structure(b []byte, s *Shape, p unsafe.Pointer) []byte {
 func (e jsonEncoder) members(b []byte, s *Shape, p unsafe.Pointer) []byte {
 	for i := range s.Members {
 		m := &s.Members[i]
-		if m.In != InBody && !e.model {
+		if (m.In != InBody || m.Events) && !e.model {
 			continue
 		}
 		f := m.at(p)
@@ -43,6 +43,10 @@ func (e jsonEncoder) members(b []byte, s *Shape, p unsafe.Pointer) []byte {
 			continue
 		}
 		b = append(appendString(b, m.Name), ':')
+		if m.Events {
+			b = e.events(b, m, f)
+			continue
+		}
 		if m.Shape.Kind == Blob && s.Payload == m.Name && json.Valid(*(*[]byte)(f)) {
 			b = append(b, *(*[]byte)(f)...)
 			continue
@@ -50,6 +54,19 @@ func (e jsonEncoder) members(b []byte, s *Shape, p unsafe.Pointer) []byte {
 		b = e.value(b, &m.Ref, f)
 	}
 	return b
+}
+
+// events runs through the events at p and appends them as a list.
+func (e jsonEncoder) events(b []byte, m *Member, p unsafe.Pointer) []byte {
+	b = append(b, '[')
+	m.Shape.Type.each(p, func(v unsafe.Pointer) bool {
+		if b[len(b)-1] != '[' {
+			b = append(b, ',')
+		}
+		b = e.structure(b, m.Shape, v)
+		return true
+	})
+	return append(b, ']')
 }
 
 // value appends the value of any shape at p.

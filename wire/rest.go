@@ -222,15 +222,8 @@ func bindHeaders(m *Member, v unsafe.Pointer, h http.Header) bool {
 // encodeREST puts an output into headers and buffer and returns the HTTP status.
 func encodeREST(h http.Header, buf *buffer, op *Operation, v unsafe.Pointer) int {
 	s := op.Output
-	status := op.Status
+	status := s.status(op, v)
 	encodeHeaders(h, s, v)
-	for i := range s.Members {
-		if m := &s.Members[i]; m.In == InStatus {
-			if p := m.at(v); p != nil && *(*int32)(p) >= 200 && *(*int32)(p) < 600 {
-				status = int(*(*int32)(p))
-			}
-		}
-	}
 	if status == http.StatusNoContent {
 		return status
 	}
@@ -243,6 +236,18 @@ func encodeREST(h http.Header, buf *buffer, op *Operation, v unsafe.Pointer) int
 		buf.b = jsonEncoder{}.structure(buf.b, s, v)
 	}
 	return status
+}
+
+// status is the HTTP status of an answer: the member's that travels there, else the operation's.
+func (s *Shape) status(op *Operation, v unsafe.Pointer) int {
+	for i := range s.Members {
+		if m := &s.Members[i]; m.In == InStatus {
+			if p := m.at(v); p != nil && *(*int32)(p) >= 200 && *(*int32)(p) < 600 {
+				return int(*(*int32)(p))
+			}
+		}
+	}
+	return op.Status
 }
 
 // encodePayload writes the one member that is the body.

@@ -82,6 +82,8 @@ type Member struct {
 	Required  bool
 	JSONValue bool // text that is JSON, base64 in a header
 	Unchecked bool // the service words its own complaints about the value
+	Events    bool // a sequence of the shape's values, of which each has one member
+	Whole     bool // the whole payload of the event it belongs to
 
 	key     string // JSON name, quoted and with its colon
 	offset  uintptr

@@ -987,7 +987,7 @@ var shapes = wire.Link([]wire.Shape{
 	}},
 	shapeInvokeMode: {Name: "InvokeMode", Kind: wire.String, Enum: []string{"BUFFERED", "RESPONSE_STREAM"}},
 	shapeInvokeResponseStreamUpdate: {Name: "InvokeResponseStreamUpdate", Kind: wire.Structure, Type: wire.StructureOf[InvokeResponseStreamUpdate](), Members: []wire.Member{
-		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}},
+		{Name: "Payload", Ref: wire.Ref{At: shapeBlob}, Whole: true},
 	}},
 	shapeInvokeWithResponseStreamCompleteEvent: {Name: "InvokeWithResponseStreamCompleteEvent", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamCompleteEvent](), Members: []wire.Member{
 		{Name: "ErrorCode", Ref: wire.Ref{At: shapePlainString}},
@@ -1005,10 +1005,10 @@ var shapes = wire.Link([]wire.Shape{
 	shapeInvokeWithResponseStreamOutput: {Name: "InvokeWithResponseStreamOutput", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamOutput](), Payload: "EventStream", Members: []wire.Member{
 		{Name: "StatusCode", Ref: wire.Ref{At: shapePlainInteger}, In: wire.InStatus},
 		{Name: "ExecutedVersion", Ref: wire.Ref{At: shapeVersion, Wire: "X-Amz-Executed-Version"}, In: wire.InHeader},
-		{Name: "EventStream", Ref: wire.Ref{At: shapeInvokeWithResponseStreamResponseEvent}},
+		{Name: "EventStream", Ref: wire.Ref{At: shapeInvokeWithResponseStreamResponseEvent}, Events: true},
 		{Name: "ResponseStreamContentType", Ref: wire.Ref{At: shapePlainString, Wire: "Content-Type"}, In: wire.InHeader},
 	}},
-	shapeInvokeWithResponseStreamResponseEvent: {Name: "InvokeWithResponseStreamResponseEvent", Kind: wire.Structure, Type: wire.StructureOf[InvokeWithResponseStreamResponseEvent](), Members: []wire.Member{
+	shapeInvokeWithResponseStreamResponseEvent: {Name: "InvokeWithResponseStreamResponseEvent", Kind: wire.Structure, Type: wire.EventsOf[InvokeWithResponseStreamResponseEvent](), Members: []wire.Member{
 		{Name: "PayloadChunk", Ref: wire.Ref{At: shapeInvokeResponseStreamUpdate}},
 		{Name: "InvokeComplete", Ref: wire.Ref{At: shapeInvokeWithResponseStreamCompleteEvent}},
 	}},

@@ -2917,7 +2917,7 @@ func (x *InvokeWithResponseStreamInput) GetQualifier() (v string) {
 type InvokeWithResponseStreamOutput struct {
 	StatusCode                *int32
 	ExecutedVersion           *string
-	EventStream               *InvokeWithResponseStreamResponseEvent
+	EventStream               wire.Events[InvokeWithResponseStreamResponseEvent]
 	ResponseStreamContentType *string
 }
 

@@ -1175,9 +1175,9 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "logEventFilterPattern", Ref: wire.Ref{At: shapeFilterPattern}},
 	}},
 	shapeStartLiveTailOutput: {Name: "StartLiveTailOutput", Kind: wire.Structure, Type: wire.StructureOf[StartLiveTailOutput](), Members: []wire.Member{
-		{Name: "responseStream", Ref: wire.Ref{At: shapeStartLiveTailResponseStream}},
+		{Name: "responseStream", Ref: wire.Ref{At: shapeStartLiveTailResponseStream}, Events: true},
 	}},
-	shapeStartLiveTailResponseStream: {Name: "StartLiveTailResponseStream", Kind: wire.Structure, Type: wire.StructureOf[StartLiveTailResponseStream](), Members: []wire.Member{
+	shapeStartLiveTailResponseStream: {Name: "StartLiveTailResponseStream", Kind: wire.Structure, Type: wire.EventsOf[StartLiveTailResponseStream](), Members: []wire.Member{
 		{Name: "sessionStart", Ref: wire.Ref{At: shapeLiveTailSessionStart}},
 		{Name: "sessionUpdate", Ref: wire.Ref{At: shapeLiveTailSessionUpdate}},
 	}},

@@ -3844,7 +3844,7 @@ func (x *StartLiveTailInput) GetLogEventFilterPattern() (v string) {
 
 // StartLiveTailOutput is the model's StartLiveTailResponse.
 type StartLiveTailOutput struct {
-	ResponseStream *StartLiveTailResponseStream
+	ResponseStream wire.Events[StartLiveTailResponseStream]
 }
 
 // StartLiveTailResponseStream is a structure of the model.

@@ -238,6 +238,8 @@ func (g *generator) goType(r ref, optional bool) string {
 		return s.GoType
 	case s.GoType != "":
 		return star + s.GoType
+	case s.EventStream:
+		return "wire.Events[" + g.goName[r.Shape] + "]"
 	case s.Type == "structure":
 		return star + g.goName[r.Shape]
 	case s.Type == "list":

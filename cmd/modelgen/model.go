@@ -64,7 +64,8 @@ type ref struct {
 	TimestampFormat string `json:"timestampFormat"`
 	JSONValue       bool   `json:"jsonvalue"`
 	Unchecked       bool   `json:"unchecked"`
-	Payload         string `json:"payload"` // only in protocol tests; elsewhere the shape has it
+	EventPayload    bool   `json:"eventpayload"` // the whole payload of its event
+	Payload         string `json:"payload"`      // only in protocol tests; elsewhere the shape has it
 }
 
 type shape struct {
@@ -86,6 +87,7 @@ type shape struct {
 	TimestampFormat string       `json:"timestampFormat"`
 	Sensitive       bool         `json:"sensitive"`
 	Union           bool         `json:"union"`
+	EventStream     bool         `json:"eventstream"` // a sequence of its members
 	Exception       bool         `json:"exception"`
 	Fault           bool         `json:"fault"`
 	Error           struct {

@@ -66,7 +66,11 @@ func (g *generator) shape(name string) error {
 	case s.GoType != "":
 		g.printf("wire.Custom, Type: wire.CustomOf[%s](),", s.GoType)
 	case s.Type == "structure":
-		g.printf("%s, Type: wire.StructureOf[%s](),", k.kind, g.goName[name])
+		of := "StructureOf"
+		if s.EventStream {
+			of = "EventsOf"
+		}
+		g.printf("%s, Type: wire.%s[%s](),", k.kind, of, g.goName[name])
 		if s.Payload != "" {
 			g.printf("Payload: %q,", s.Payload)
 		}
@@ -182,6 +186,12 @@ func (g *generator) members(name string) {
 		}
 		if r.Unchecked {
 			g.printf(", Unchecked: true")
+		}
+		if r.EventPayload {
+			g.printf(", Whole: true")
+		}
+		if g.m.Shapes.vals[r.Shape].EventStream {
+			g.printf(", Events: true")
 		}
 		g.printf("},\n")
 	}
