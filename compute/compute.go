@@ -14,7 +14,7 @@
 // cannot be made, and on other systems, nothing is run, unless ProcessOptions.Unsafe says to run a plain process in its
 // own process group. Isolation says which of all this holds. The environment's variables are built from nothing.
 //
-// Limits: 6 MB a payload, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
+// Limits: 6 MB a payload, 200 MB a streamed response, of which 32 KB are held, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
 // 1,024 processes and open files, 128 connections at once to the server and as many out, /tmp of TmpMB with 256
 // files for each MB, MemorySize (see Process), Options of Pool.
 //
@@ -25,10 +25,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"fogbank/aws"
 )
+
+// MaxStream is the most bytes a response may have that is streamed.
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+const MaxStream = 200 << 20
 
 // MaxPayload is the most bytes a request or response may have: 6 MiB, and the 100 bytes AWS adds.
 const MaxPayload = 6<<20 + 100
@@ -96,19 +101,33 @@ type Invocation struct {
 	Trace         string // X-Ray header, "Root=1-…"
 	ClientContext string // JSON, not base64
 	Identity      string // Cognito identity, JSON
+	// Stream is given the response as the function writes it, in place of Result.Payload; nil: it is not streamed.
+	Stream Stream
+}
+
+// Stream takes a response that a function has only begun to write. When Env.Invoke returns before the response has
+// ended, because of a timeout, a call may be waiting, or come still: it is of no effect.
+type Stream interface {
+	// Begin comes first, with the media type of what will follow.
+	Begin(contentType string)
+	// Write takes a chunk, which is the function's again when it returns; as long as it waits the function does.
+	// Its error is not looked at: functions run to their end when nobody listens any more.
+	io.Writer
 }
 
 // Result is how an invocation ended.
 type Result struct {
 	Payload []byte
 	// Failed is set when Payload describes an error: X-Amz-Function-Error: Unhandled.
-	Failed   bool
-	Status   string // "", "error" or "timeout", as in REPORT
-	Type     string // the error's type: "Runtime.ExitError"
-	Duration time.Duration
-	Init     time.Duration // of the initialisation this invocation waited for; 0 when warm
-	MemoryMB int           // most used so far
-	Tail     []byte        // the last 4 KB of log, set by Pool
+	Failed bool
+	Status string // "", "error" or "timeout", as in REPORT
+	Type   string // the error's type: "Runtime.ExitError"
+	// Midstream is set when the function itself reported the error behind a response it had begun.
+	Midstream bool
+	Duration  time.Duration
+	Init      time.Duration // of the initialisation this invocation waited for; 0 when warm
+	MemoryMB  int           // most used so far
+	Tail      []byte        // the last 4 KB of log, set by Pool
 }
 
 // Failure makes the Result of an error that Lambda, not the function, describes.

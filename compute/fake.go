@@ -28,6 +28,8 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	broken      does so already when it initialises
 //	log         logs its event and answers null
 //	value:JSON  answers JSON
+//	stream:TEXT answers the words of TEXT, a second between two when the response is streamed; a word that begins with
+//	            "!" is an error instead, and a first word with a slash the media type of the response; \0 is the byte 0
 //	trip:TEXT   logs its event, and fails if TEXT occurs in it
 //	refuse:TEXT logs its event, a batch of a queue or stream, and answers that the records in which TEXT
 //	            occurs failed (ReportBatchItemFailures)
@@ -38,7 +40,10 @@ type Fake struct {
 }
 
 // FakeError is an error whose type and message a Handler chooses.
-type FakeError struct{ Type, Message string }
+type FakeError struct {
+	Type, Message string
+	Midstream     bool // see Result
+}
 
 func (e FakeError) Error() string { return e.Message }
 
@@ -81,7 +86,7 @@ func (f *Fake) standard(name, arg string) Handler {
 			arg = "failed"
 		}
 		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) {
-			return nil, FakeError{"Error", arg}
+			return nil, FakeError{Type: "Error", Message: arg}
 		}
 	case "slow":
 		d, err := time.ParseDuration(arg)
@@ -103,7 +108,7 @@ func (f *Fake) standard(name, arg string) Handler {
 		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
 			log(string(in.Payload))
 			if bytes.Contains(in.Payload, []byte(arg)) {
-				return nil, FakeError{"Error", "tripped over " + arg}
+				return nil, FakeError{Type: "Error", Message: "tripped over " + arg}
 			}
 			return []byte("null"), nil
 		}
@@ -112,10 +117,37 @@ func (f *Fake) standard(name, arg string) Handler {
 			log(string(in.Payload))
 			return refusals(in.Payload, arg)
 		}
+	case "stream":
+		return func(ctx context.Context, _ Spec, in Invocation, _ func(string)) ([]byte, error) {
+			return f.stream(ctx, in, strings.Fields(arg))
+		}
 	case "value":
 		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return []byte(arg), nil }
 	}
 	return nil
+}
+
+// stream writes words to the invocation's stream, else answers them.
+func (f *Fake) stream(ctx context.Context, in Invocation, words []string) ([]byte, error) {
+	if in.Stream == nil {
+		return []byte(strings.Join(words, " ")), nil
+	}
+	kind := "application/octet-stream"
+	if len(words) > 1 && strings.Contains(words[0], "/") {
+		kind, words = words[0], words[1:]
+	}
+	for i, word := range words {
+		if boom, ok := strings.CutPrefix(word, "!"); ok {
+			return nil, FakeError{"Error", boom, i > 0}
+		}
+		if i == 0 {
+			in.Stream.Begin(kind)
+		} else if f.World.Wait(ctx, nil, time.Second); ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		in.Stream.Write([]byte(strings.ReplaceAll(word, `\0`, "\x00")))
+	}
+	return nil, nil
 }
 
 // refusals is a partial batch response naming the records in which text occurs.
@@ -202,7 +234,7 @@ func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
 		e.Close()
 		return Result{}, err
 	}
-	r := e.result(in.ID, out, err, limited.Err() != nil)
+	r := e.result(in, out, err, limited.Err() != nil)
 	r.Duration, r.MemoryMB = e.world.Elapsed(start), 32
 	if !e.warm {
 		r.Init, e.warm = time.Millisecond, true
@@ -210,21 +242,27 @@ func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
 	return r, nil
 }
 
-func (e *fakeEnv) result(id string, out []byte, err error, late bool) Result {
+func (e *fakeEnv) result(in Invocation, out []byte, err error, late bool) Result {
 	if late {
 		e.Close()
-		return timedOut(id, e.spec.Timeout)
+		return timedOut(in.ID, e.spec.Timeout)
 	}
 	if errors.Is(err, errCrash) {
 		e.Close()
-		return Failure("error", "Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: exit status 1", id)
+		return Failure("error", "Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: exit status 1", in.ID)
 	}
 	if f, ok := errors.AsType[FakeError](err); ok {
 		r := Failure("", f.Type, "%s", f.Message)
+		r.Midstream = f.Midstream
 		return r
 	}
 	if err != nil {
 		return Failure("", "Error", "%s", err.Error())
+	}
+	if in.Stream != nil && out != nil {
+		in.Stream.Begin("application/json")
+		in.Stream.Write(out)
+		out = nil
 	}
 	return Result{Payload: out}
 }

@@ -351,6 +351,7 @@ type environment struct {
 type work struct {
 	in     Invocation
 	taken  chan struct{} // closed when the runtime has it
+	begun  bool          // the runtime has begun its response
 	done   chan struct{} // closed when result or err is set
 	start  time.Time     // when it was taken
 	result Result
@@ -594,6 +595,17 @@ func (e *environment) running(id string) *work {
 		return nil
 	}
 	return e.current
+}
+
+// respond notes that the runtime begins its response to w; it may do so once.
+func (e *environment) respond(w *work) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.begun {
+		return false
+	}
+	w.begun = true
+	return true
 }
 
 // failInit records that the runtime cannot initialise.

@@ -1,7 +1,10 @@
 package compute
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +14,9 @@ import (
 )
 
 const apiPrefix = "/2018-06-01/runtime/"
+
+// streamChunk is the most bytes of a streamed response that are read before they are passed on.
+const streamChunk = 32 << 10
 
 // ServeHTTP is the Runtime API of one environment.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
@@ -79,47 +85,122 @@ func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
 // serveResponse ends an invocation with the function's answer, sent whole or in chunks; a trailer may
 // still turn it into an error.
 func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request, id string) {
-	body, ok := readBody(r)
 	current := e.running(id)
-	if current == nil {
-		refuse(w, 400, "InvalidRequestID", "Invalid request ID")
+	switch {
+	case current == nil:
+		refuseID(w)
+		return
+	case !e.respond(current):
+		refuseState(w)
+		return
+	case current.in.Stream != nil:
+		e.serveStream(w, r, current)
 		return
 	}
-	if !ok {
-		e.finish(current, Failure("error", "Function.ResponseSizeTooLarge",
-			"Response payload size exceeded maximum allowed payload size (%d bytes).", MaxPayload), nil)
-		refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(MaxPayload)+" bytes).")
+	body, err := readBody(r)
+	if err == errLarge {
+		e.tooLarge(w, current, MaxPayload)
 		return
 	}
-	res := Result{Payload: body}
-	if kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); kind != "" {
-		res = Failure("error", kind, "RequestId: %s Error: the response stream ended with an error", id)
+	if err != nil {
+		e.truncated(current)
+		return
 	}
-	e.finish(current, res, nil)
+	res, failed := trailed(r, id)
+	if !failed {
+		res = Result{Payload: body}
+	}
+	e.end(w, current, res)
+}
+
+// end ends an invocation as its runtime says, unless its time is over.
+func (e *environment) end(w http.ResponseWriter, current *work, res Result) {
+	if !e.finish(current, res, nil) {
+		refuseID(w)
+		return
+	}
 	accept(w)
 }
 
-// serveError ends an invocation with the error the runtime describes.
+// tooLarge ends an invocation whose response has more bytes than it may.
+func (e *environment) tooLarge(w http.ResponseWriter, current *work, limit int) {
+	e.finish(current, Failure("error", "Function.ResponseSizeTooLarge",
+		"Response payload size exceeded maximum allowed payload size (%d bytes).", limit), nil)
+	refuseSize(w, limit)
+}
+
+// serveStream passes a response on while the function writes it, no faster than it is taken.
+func (e *environment) serveStream(w http.ResponseWriter, r *http.Request, current *work) {
+	current.in.Stream.Begin(r.Header.Get("Content-Type"))
+	buf := make([]byte, streamChunk)
+	for total := 0; ; {
+		n, err := r.Body.Read(buf)
+		if total += n; total > MaxStream {
+			e.tooLarge(w, current, MaxStream)
+			return
+		}
+		if n > 0 {
+			current.in.Stream.Write(buf[:n])
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			e.truncated(current)
+			return
+		}
+		if e.running(current.in.ID) != current { // its time is over
+			refuseID(w)
+			return
+		}
+	}
+	res, _ := trailed(r, current.in.ID)
+	e.end(w, current, res)
+}
+
+// truncated ends an invocation whose response broke off: the runtime has ended, which says more and is seen in a
+// moment, or has only closed the connection.
+func (e *environment) truncated(current *work) {
+	e.p.o.World.Wait(context.Background(), e.dead, handover)
+	e.finish(current, Failure("error", "Runtime.TruncatedResponse", "RequestId: %s Error: Runtime closed the connection before the end of its response", current.in.ID), nil)
+}
+
+// trailed is the error that follows a response in its trailers; failed is false when there is none.
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
+func trailed(r *http.Request, id string) (res Result, failed bool) {
+	kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type")
+	if kind == "" {
+		return res, false
+	}
+	res = Failure("", kind, "RequestId: %s Error: the response stream ended with an error", id)
+	if body, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body")); err == nil && len(body) > 0 {
+		res.Payload = body
+	}
+	res.Midstream = true
+	return res, true
+}
+
+// serveError ends an invocation with the error the runtime describes, instead of a response.
 func (e *environment) serveError(w http.ResponseWriter, r *http.Request, id string) {
-	body, ok := readBody(r)
+	body, err := readBody(r)
 	current := e.running(id)
-	if current == nil {
-		refuse(w, 400, "InvalidRequestID", "Invalid request ID")
-		return
+	switch {
+	case current == nil:
+		refuseID(w)
+	case err != nil:
+		refuseSize(w, MaxPayload)
+	case !e.respond(current):
+		refuseState(w)
+	default:
+		e.end(w, current, reported(r, body))
 	}
-	if !ok {
-		refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(MaxPayload)+" bytes).")
-		return
-	}
-	e.finish(current, reported(r, body), nil)
-	accept(w)
 }
 
 // serveInitError records that the runtime cannot start.
 func (e *environment) serveInitError(w http.ResponseWriter, r *http.Request) {
-	body, ok := readBody(r)
-	if !ok {
-		refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(MaxPayload)+" bytes).")
+	body, err := readBody(r)
+	if err != nil {
+		refuseSize(w, MaxPayload)
 		return
 	}
 	res := reported(r, body)
@@ -146,18 +227,37 @@ func reported(r *http.Request, body []byte) Result {
 	return Result{Payload: body, Failed: true, Type: kind}
 }
 
-// readBody reads a body of at most MaxPayload bytes; ok is false when it is longer or broken off.
-func readBody(r *http.Request) (body []byte, ok bool) {
+// errLarge is a body of more than MaxPayload bytes.
+var errLarge = errors.New("compute: a body that is too large")
+
+// readBody reads a body of at most MaxPayload bytes.
+func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxPayload {
-		return nil, false
+		return nil, errLarge
 	}
 	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
+		body := make([]byte, r.ContentLength)
 		_, err := io.ReadFull(r.Body, body)
-		return body, err == nil
+		return body, err
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload+1))
-	return body, err == nil && len(body) <= MaxPayload
+	if err == nil && len(body) > MaxPayload {
+		err = errLarge
+	}
+	return body, err
+}
+
+// refuseID answers to an invocation there is not, or no more.
+func refuseID(w http.ResponseWriter) { refuse(w, 400, "InvalidRequestID", "Invalid request ID") }
+
+// refuseState answers to a second response to an invocation.
+func refuseState(w http.ResponseWriter) {
+	refuse(w, 403, "InvalidStateTransition", "State transition is not allowed")
+}
+
+// refuseSize answers to a body that is too large.
+func refuseSize(w http.ResponseWriter, limit int) {
+	refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(limit)+" bytes).")
 }
 
 func accept(w http.ResponseWriter) {

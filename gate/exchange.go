@@ -75,6 +75,9 @@ func (a *answer) Write(b []byte) (int, error) {
 	return a.ResponseWriter.Write(b)
 }
 
+// Unwrap is for http.ResponseController: event streams are flushed.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
 // admit starts the record of a request and reads what the signature claims.
 func (g *Gate) admit(w http.ResponseWriter, r *http.Request) *exchange {
 	x := g.pool.Get().(*exchange)

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,6 +49,10 @@ func main() {
 			post(here+"/error", doc, "errorString")
 			continue
 		}
+		if e.Do == "stream" {
+			stream(here, e.Arg)
+			continue
+		}
 		if e.Do == "chunked" {
 			req, _ := http.NewRequest("POST", here+"/response", io.MultiReader(bytes.NewReader(out)))
 			http.DefaultClient.Do(req)
@@ -55,6 +60,50 @@ func main() {
 		}
 		post(here+"/response", out, "")
 	}
+}
+
+// stream responds in chunks, the words of what: "sleep:1s" waits, "mb:N" writes N MiB, "exit" ends, "cut" ends the
+// connection, "!text" ends with an error, anything else is written.
+func stream(here, what string) {
+	read, write := io.Pipe()
+	req, _ := http.NewRequest("POST", here+"/response", read)
+	req.Header.Set("Content-Type", "text/plain")
+	req.Header.Set("Lambda-Runtime-Function-Response-Mode", "streaming")
+	req.Trailer = http.Header{"Lambda-Runtime-Function-Error-Type": nil, "Lambda-Runtime-Function-Error-Body": nil}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if r, err := http.DefaultClient.Do(req); err == nil {
+			io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+		}
+		read.Close()
+	}()
+	for _, word := range strings.Fields(what) {
+		verb, arg, _ := strings.Cut(word, ":")
+		switch {
+		case verb == "sleep":
+			d, _ := time.ParseDuration(arg)
+			time.Sleep(d)
+		case verb == "mb":
+			n := 0
+			fmt.Sscan(arg, &n)
+			for range n {
+				write.Write(make([]byte, 1<<20))
+			}
+		case verb == "exit":
+			os.Exit(3)
+		case verb == "cut":
+			write.CloseWithError(io.ErrUnexpectedEOF)
+		case word[0] == '!':
+			req.Trailer.Set("Lambda-Runtime-Function-Error-Type", "My.Error")
+			req.Trailer.Set("Lambda-Runtime-Function-Error-Body", base64.StdEncoding.EncodeToString([]byte(`{"errorMessage":"`+word[1:]+`"}`)))
+		default:
+			io.WriteString(write, word)
+		}
+	}
+	write.Close()
+	<-ended
 }
 
 func post(url string, body []byte, kind string) {
