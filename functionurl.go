@@ -132,13 +132,41 @@ func send(w http.ResponseWriter, r *http.Request, a functions.URLAnswer) {
 	for name, values := range a.Headers {
 		h[name] = values
 	}
-	if a.Status == http.StatusNoContent || a.Status == http.StatusNotModified || a.Status < 200 {
-		a.Body = nil
-	} else {
+	silent := a.Status == http.StatusNoContent || a.Status == http.StatusNotModified || a.Status < 200
+	if !silent && a.Stream == nil {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
 	w.WriteHeader(a.Status)
-	if r.Method != http.MethodHead {
-		w.Write(a.Body)
+	if a.Stream != nil {
+		defer a.Stream.Close()
+	}
+	if silent || r.Method == http.MethodHead {
+		return
+	}
+	w.Write(a.Body)
+	if a.Stream != nil {
+		relayStream(w, a.Stream)
+	}
+}
+
+// relayStream writes a body as it comes, each piece on its way before the next is waited for. A body that breaks off
+// breaks the answer off, so that nobody takes it for whole.
+func relayStream(w http.ResponseWriter, body io.Reader) {
+	control := http.NewResponseController(w)
+	buf := make([]byte, 32<<10)
+	for {
+		if err := control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return // the client went away
+		}
+		n, err := body.Read(buf)
+		if _, gone := w.Write(buf[:n]); gone != nil {
+			return
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 }

@@ -28,8 +28,9 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	broken      does so already when it initialises
 //	log         logs its event and answers null
 //	value:JSON  answers JSON
-//	stream:TEXT answers the words of TEXT, a second between two when the response is streamed; a word that begins with
-//	            "!" is an error instead, and a first word with a slash the media type of the response; \0 is the byte 0
+//	stream:A|B  streams A and, a second later, B, or answers both as a list when the response is not streamed; a text beginning with
+//	            "!" is an error instead, and a first text with a slash the media type of the response,
+//	            "prelude" that of one with a prelude; \0 is the byte 0
 //	trip:TEXT   logs its event, and fails if TEXT occurs in it
 //	refuse:TEXT logs its event, a batch of a queue or stream, and answers that the records in which TEXT
 //	            occurs failed (ReportBatchItemFailures)
@@ -119,7 +120,7 @@ func (f *Fake) standard(name, arg string) Handler {
 		}
 	case "stream":
 		return func(ctx context.Context, _ Spec, in Invocation, _ func(string)) ([]byte, error) {
-			return f.stream(ctx, in, strings.Fields(arg))
+			return f.stream(ctx, in, strings.Split(arg, "|"))
 		}
 	case "value":
 		return func(context.Context, Spec, Invocation, func(string)) ([]byte, error) { return []byte(arg), nil }
@@ -130,11 +131,14 @@ func (f *Fake) standard(name, arg string) Handler {
 // stream writes words to the invocation's stream, else answers them.
 func (f *Fake) stream(ctx context.Context, in Invocation, words []string) ([]byte, error) {
 	if in.Stream == nil {
-		return []byte(strings.Join(words, " ")), nil
+		return json.Marshal(words)
 	}
 	kind := "application/octet-stream"
-	if len(words) > 1 && strings.Contains(words[0], "/") {
+	if len(words) > 1 && (strings.Contains(words[0], "/") || words[0] == "prelude") {
 		kind, words = words[0], words[1:]
+	}
+	if kind == "prelude" {
+		kind = "application/vnd.awslambda.http-integration-response"
 	}
 	for i, word := range words {
 		if boom, ok := strings.CutPrefix(word, "!"); ok {

@@ -117,3 +117,60 @@ func TestLanguages(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeStreams: handlers that awslambda.streamifyResponse has marked.
+func TestNodeStreams(t *testing.T) {
+	b := newBench(t, false)
+	if err := b.process.Supported("nodejs20.x"); err != nil {
+		t.Skip(err)
+	}
+	for i, test := range []struct {
+		name, code, want string
+		kind, message    string // of the error
+		whole            string // the answer when it is not streamed
+	}{
+		{name: "writes", code: `async (event, stream, context) => {
+  stream.setContentType('text/plain');
+  stream.write('hello ');
+  stream.write(Buffer.from(event.name));
+  stream.write({ left: context.getRemainingTimeInMillis() > 0 });
+  stream.end();
+}`, want: `text/plain hello Zoë{"left":true}`, whole: `hello Zoë{"left":true}`},
+		{name: "pipeline", code: `async (event, stream) => {
+  const { pipeline } = require('stream/promises');
+  await pipeline(require('stream').Readable.from(['a', 'b', 'c']), stream);
+}`, want: "application/octet-stream abc", whole: "abc"},
+		{name: "prelude", code: `async (event, stream) => {
+  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { 'x-a': '1' } });
+  stream.end('made');
+}`, want: "application/vnd.awslambda.http-integration-response {\"statusCode\":201,\"headers\":{\"x-a\":\"1\"}}\x00\x00\x00\x00\x00\x00\x00\x00made",
+			whole: "{\"statusCode\":201,\"headers\":{\"x-a\":\"1\"}}\x00\x00\x00\x00\x00\x00\x00\x00made"},
+		{name: "prelude alone", code: `async (event, stream) => { awslambda.HttpResponseStream.from(stream, { statusCode: 204 }).end(); }`,
+			want:  "application/vnd.awslambda.http-integration-response {\"statusCode\":204}\x00\x00\x00\x00\x00\x00\x00\x00",
+			whole: "{\"statusCode\":204}\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{name: "nothing", code: `async (event, stream) => { stream.end(); }`, want: "application/octet-stream "},
+		{name: "throws in the middle", code: `async (event, stream) => { stream.write('half'); throw new RangeError('too far'); }`,
+			want: "application/octet-stream half", kind: "RangeError", message: "too far"},
+		{name: "throws at once", code: `async () => { throw new RangeError('too far'); }`,
+			want: "application/octet-stream ", kind: "RangeError", message: "too far"},
+		{name: "later", code: `async (event, stream) => { setTimeout(() => stream.end('later'), 5); }`, want: "application/octet-stream later", whole: "later"},
+		{name: "uncaught", code: `async (event, stream) => { stream.write('half'); setTimeout(() => { throw new RangeError('lost'); }, 5); }`, kind: "Runtime.ExitError"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := b.spec(b.put(packed(file{"index.js", 0o644, "exports.handler = awslambda.streamifyResponse(" + test.code + ");"})))
+			s.Name, s.Runtime, s.Handler = fmt.Sprint("s", i), "nodejs20.x", "index.handler"
+			for range 2 { // again when warm
+				to := &sink{}
+				r := b.stream(s, `{"name":"Zoë"}`, to)
+				var doc struct{ ErrorType, ErrorMessage string }
+				json.Unmarshal(r.Payload, &doc)
+				if test.want != "" && to.text() != test.want || r.Type != test.kind || test.message != "" && doc.ErrorMessage != test.message {
+					t.Errorf("%q, %+v %s\nlog %s", to.text(), r, r.Payload, b.log())
+				}
+			}
+			if r := b.invoke(s, `{"name":"Zoë"}`); r.Type != test.kind || test.kind == "" && string(r.Payload) != test.whole {
+				t.Errorf("not streamed: %+v %s", r, r.Payload)
+			}
+		})
+	}
+}

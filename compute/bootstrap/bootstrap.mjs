@@ -3,6 +3,7 @@ import http from 'node:http';
 import fs from 'node:fs';
 import path from 'node:path';
 import util from 'node:util';
+import { Writable } from 'node:stream';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
@@ -178,6 +179,115 @@ function run(handler, event, context) {
   });
 }
 
+// What handlers that stream are marked with; tools that wrap handlers know the names.
+const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
+const highWaterMark = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+
+// ResponseStream is a response in chunks. Its request begins with the first chunk, or the end.
+class ResponseStream extends Writable {
+  #contentType = 'application/octet-stream';
+  #prelude;
+  #path;
+  #request;
+  #error;
+  answered; // resolves when the Runtime API has taken the response
+
+  constructor(path, options) {
+    super(options);
+    this.#path = path;
+    this.answered = new Promise((resolve, reject) => {
+      this.once('answer', resolve);
+      this.once('error', reject);
+    });
+    this.answered.catch(() => {});
+  }
+
+  setContentType(contentType) {
+    if (this.#request) throw new Error('Cannot set content-type, too late.');
+    this.#contentType = contentType;
+  }
+
+  // begin puts text, not yet to be sent, before the first chunk.
+  begin(contentType, prelude) {
+    this.setContentType(contentType);
+    this.#prelude = prelude;
+  }
+
+  write(chunk, ...rest) {
+    const plain = typeof chunk === 'string' || chunk instanceof Uint8Array;
+    return super.write(plain ? chunk : JSON.stringify(chunk), ...rest);
+  }
+
+  // fail ends the response with an error behind what was written.
+  fail(e) {
+    this.#error = describe(e);
+    if (!this.writableEnded) this.end();
+  }
+
+  #open() {
+    if (this.#request) return;
+    this.#request = http.request({
+      host, port, agent: false, method: 'POST', path: '/2018-06-01/runtime/' + this.#path,
+      headers: {
+        'Content-Type': this.#contentType, 'Lambda-Runtime-Function-Response-Mode': 'streaming', 'Transfer-Encoding': 'chunked',
+        Trailer: 'Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body',
+      },
+    }, (answer) => {
+      answer.resume();
+      answer.on('end', () => this.emit('answer'));
+    });
+    this.#request.on('error', (e) => this.destroy(e));
+    if (this.#prelude) this.#request.write(this.#prelude);
+  }
+
+  _write(chunk, encoding, callback) {
+    this.#open();
+    this.#request.write(chunk, callback);
+  }
+
+  _final(callback) {
+    this.#open();
+    if (this.#error) {
+      this.#request.addTrailers({
+        ...typeHeader(this.#error),
+        'Lambda-Runtime-Function-Error-Body': Buffer.from(JSON.stringify(this.#error)).toString('base64'),
+      });
+    }
+    this.#request.end(callback);
+  }
+}
+
+globalThis.awslambda = {
+  streamifyResponse(handler, options) {
+    handler[streaming] = 'response';
+    if (options?.highWaterMark !== undefined) handler[highWaterMark] = parseInt(options.highWaterMark, 10);
+    return handler;
+  },
+  HttpResponseStream: {
+    // from makes a stream one of an HTTP response with the status, headers and cookies of metadata.
+    from(stream, metadata) {
+      stream.begin('application/vnd.awslambda.http-integration-response', JSON.stringify(metadata ?? {}) + '\0'.repeat(8));
+      return stream;
+    },
+  },
+};
+
+// runStreaming lets a handler write its response, and resolves when that has arrived.
+async function runStreaming(handler, event, context, here) {
+  const stream = new ResponseStream(here + '/response', { highWaterMark: handler[highWaterMark] });
+  try {
+    await handler(event, stream, context);
+  } catch (e) {
+    logInvokeError(describe(e));
+    stream.fail(e);
+  }
+  await stream.answered;
+}
+
+function logInvokeError(doc) {
+  print('ERROR', 'Invoke Error \t' + JSON.stringify({ ...doc, trace: undefined, stack: doc.trace }));
+}
+
 async function serve(handler) {
   for (;;) {
     const next = await call('GET', 'invocation/next');
@@ -186,11 +296,15 @@ async function serve(handler) {
     if (next.headers['lambda-runtime-trace-id']) env._X_AMZN_TRACE_ID = next.headers['lambda-runtime-trace-id'];
     const here = 'invocation/' + requestId;
     try {
+      if (handler[streaming]) {
+        await runStreaming(handler, JSON.parse(next.body), contextOf(next.headers), here);
+        continue;
+      }
       const answer = await run(handler, JSON.parse(next.body), contextOf(next.headers));
       await call('POST', here + '/response', JSON.stringify(answer) ?? 'null');
     } catch (e) {
       const doc = describe(e);
-      print('ERROR', 'Invoke Error \t' + JSON.stringify({ ...doc, trace: undefined, stack: doc.trace }));
+      logInvokeError(doc);
       await call('POST', here + '/error', JSON.stringify(doc), typeHeader(doc));
     }
   }

@@ -28,27 +28,14 @@ const (
 
 // Invoke runs a function, now or later.
 func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
-	r, err := refer(ctx, in.FunctionName, in.GetQualifier())
+	limit := maxSyncPayload
+	if in.GetInvocationType() == lambda.InvocationTypeEvent {
+		limit = maxAsyncPayload
+	}
+	r, f, inv, err := s.prepare(ctx, &request{name: in.FunctionName, qualifier: in.GetQualifier(), payload: in.Payload, context: in.GetClientContext(),
+		limit: limit, operation: "InvokeFunction"})
 	if err != nil {
 		return nil, err
-	}
-	f, err := s.choose(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkPayload(in); err != nil {
-		return nil, err
-	}
-	inv := compute.Invocation{ID: aws.CallFrom(ctx).RequestID, ARN: string(r.arn()), Payload: in.Payload}
-	if len(inv.Payload) == 0 {
-		inv.Payload = []byte("{}")
-	}
-	if c := in.GetClientContext(); c != "" {
-		b, err := base64.StdEncoding.DecodeString(c)
-		if err != nil || len(c) > maxContext || !json.Valid(b) {
-			return nil, lambda.InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
-		}
-		inv.ClientContext = string(b)
 	}
 	switch in.GetInvocationType() {
 	case lambda.InvocationTypeDryRun:
@@ -65,7 +52,7 @@ func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.I
 	}
 	out := &lambda.InvokeOutput{StatusCode: new(int32(200)), Payload: res.Payload, ExecutedVersion: new(f.version())}
 	if res.Failed {
-		out.FunctionError = new("Unhandled")
+		out.FunctionError = new(unhandled)
 	}
 	if in.GetLogType() == lambda.LogTypeTail {
 		out.LogResult = new(base64.StdEncoding.EncodeToString(res.Tail))
@@ -73,19 +60,46 @@ func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.I
 	return out, nil
 }
 
-// checkPayload refuses what is too large or no JSON.
-func checkPayload(in *lambda.InvokeInput) error {
-	limit := maxSyncPayload
-	if in.GetInvocationType() == lambda.InvocationTypeEvent {
-		limit = maxAsyncPayload
+// unhandled is X-Amz-Function-Error. AWS answers it for every error of a function, also for one that its handler
+// returned, as its documentation shows; "Handled" was that of runtimes that are no more.
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html
+const unhandled = "Unhandled"
+
+// request is what the operations that invoke a function are given alike.
+type request struct {
+	name, qualifier string
+	payload         []byte
+	context         string // of the client, in base64
+	limit           int    // of the payload
+	operation       string // as messages call it
+}
+
+// prepare finds the function a request is for and checks what goes to it.
+func (s *Service) prepare(ctx context.Context, q *request) (r reference, f *function, inv compute.Invocation, err error) {
+	if r, err = refer(ctx, q.name, q.qualifier); err != nil {
+		return r, nil, inv, err
 	}
-	if len(in.Payload) > limit {
-		return lambda.RequestTooLargeException("Request must be smaller than %d bytes for the InvokeFunction operation", limit)
+	if f, err = s.choose(ctx, r); err != nil {
+		return r, nil, inv, err
 	}
-	if len(in.Payload) > 0 && !json.Valid(in.Payload) {
-		return lambda.InvalidRequestContentException("Could not parse request body into json: the payload is not a JSON document")
+	if len(q.payload) > q.limit {
+		return r, nil, inv, lambda.RequestTooLargeException("Request must be smaller than %d bytes for the %s operation", q.limit, q.operation)
 	}
-	return nil
+	if len(q.payload) > 0 && !json.Valid(q.payload) {
+		return r, nil, inv, lambda.InvalidRequestContentException("Could not parse request body into json: the payload is not a JSON document")
+	}
+	inv = compute.Invocation{ID: aws.CallFrom(ctx).RequestID, ARN: string(r.arn()), Payload: q.payload}
+	if len(inv.Payload) == 0 {
+		inv.Payload = []byte("{}")
+	}
+	if q.context != "" {
+		b, err := base64.StdEncoding.DecodeString(q.context)
+		if err != nil || len(q.context) > maxContext || !json.Valid(b) {
+			return r, nil, inv, lambda.InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
+		}
+		inv.ClientContext = string(b)
+	}
+	return r, f, inv, nil
 }
 
 // run invokes a function in an environment. The invocation goes on when the client goes away.

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -15,7 +16,8 @@ import (
 type urlConfig struct {
 	ID       string
 	Auth     string
-	Cors     *cors `json:",omitempty"`
+	Mode     string `json:",omitempty"` // "" for BUFFERED
+	Cors     *cors  `json:",omitempty"`
 	Created  time.Time
 	Modified time.Time
 }
@@ -80,8 +82,11 @@ func referURL(ctx context.Context, name, qualifier string) (reference, error) {
 func (u *urlConfig) describe(ctx context.Context, r reference) *lambda.FunctionUrlConfig {
 	return &lambda.FunctionUrlConfig{FunctionUrl: urlEndpoint(aws.CallFrom(ctx), u.ID, r.region), FunctionArn: string(r.arn()), AuthType: u.Auth,
 		CreationTime: u.Created.Format(urlStamp), LastModifiedTime: u.Modified.Format(urlStamp), Cors: u.Cors.describe(),
-		InvokeMode: new(lambda.InvokeModeBuffered)}
+		InvokeMode: new(u.mode())}
 }
+
+// mode is how the function is invoked.
+func (u *urlConfig) mode() string { return cmp.Or(u.Mode, lambda.InvokeModeBuffered) }
 
 // findURL returns the URL of a function or alias.
 func findURL(tx *store.Tx, r reference) (urlConfig, error) {
@@ -114,15 +119,12 @@ func (s *Service) CreateFunctionUrlConfig(ctx context.Context, in *lambda.Create
 	if err != nil {
 		return nil, err
 	}
-	if in.GetInvokeMode() == lambda.InvokeModeResponseStream {
-		return nil, unwritten("function URLs that stream (RESPONSE_STREAM)")
-	}
 	rules, err := readCors(in.Cors)
 	if err != nil {
 		return nil, err
 	}
 	now := s.world.Now()
-	u := urlConfig{ID: s.world.Text(32, urlLetters), Auth: in.AuthType, Cors: rules, Created: now, Modified: now}
+	u := urlConfig{ID: s.world.Text(32, urlLetters), Auth: in.AuthType, Mode: in.GetInvokeMode(), Cors: rules, Created: now, Modified: now}
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		if _, err := find(tx, r); err != nil {
 			return err
@@ -167,9 +169,6 @@ func (s *Service) UpdateFunctionUrlConfig(ctx context.Context, in *lambda.Update
 	if err != nil {
 		return nil, err
 	}
-	if in.GetInvokeMode() == lambda.InvokeModeResponseStream {
-		return nil, unwritten("function URLs that stream (RESPONSE_STREAM)")
-	}
 	rules, err := readCors(in.Cors)
 	if err != nil {
 		return nil, err
@@ -181,6 +180,7 @@ func (s *Service) UpdateFunctionUrlConfig(ctx context.Context, in *lambda.Update
 			return err
 		}
 		put(&u.Auth, in.AuthType)
+		put(&u.Mode, in.InvokeMode)
 		if in.Cors != nil {
 			u.Cors = rules
 		}

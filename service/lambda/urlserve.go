@@ -2,15 +2,18 @@ package lambda
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"fogbank/api/lambda"
 	"fogbank/aws"
 	"fogbank/compute"
 	"fogbank/store"
@@ -25,6 +28,7 @@ type URL struct {
 	Signed   bool    // requests must be signed: AuthType AWS_IAM
 	id       string
 	auth     string
+	mode     string
 	place    reference
 	cors     *cors
 }
@@ -50,6 +54,9 @@ type URLAnswer struct {
 	Status  int
 	Headers map[string][]string
 	Body    []byte
+	// Stream is the body, instead, of an answer that the function is still writing. A read fails with another error
+	// than io.EOF where it did not write it to its end. Whoever closes it before lets the function write to nobody.
+	Stream io.ReadCloser
 }
 
 // FindURL returns the function URL with an identifier.
@@ -62,7 +69,7 @@ func (s *Service) FindURL(ctx context.Context, id string) (found *URL, ok bool, 
 		r := reference{p.Account, p.Region, p.Function, p.Qualifier}
 		var u urlConfig
 		if u, ok = urls.Get(tx.In(p.Account, p.Region), r.key()); ok {
-			found = &URL{Function: r.arn(), Signed: u.Auth != "NONE", id: id, auth: u.Auth, place: r, cors: u.Cors}
+			found = &URL{Function: r.arn(), Signed: u.Auth != "NONE", id: id, auth: u.Auth, mode: u.mode(), place: r, cors: u.Cors}
 		}
 		return nil
 	})
@@ -136,19 +143,36 @@ func (s *Service) InvokeURL(ctx context.Context, u *URL, q *URLRequest) URLAnswe
 	if err != nil {
 		return refusal(502, "Internal Server Error")
 	}
-	res, err := s.run(in, u.place, f, compute.Invocation{ID: q.ID, ARN: string(u.Function), Payload: event})
+	a, ok, err := s.answerURL(in, u, f, compute.Invocation{ID: q.ID, ARN: string(u.Function), Payload: event})
 	if _, throttled := errors.AsType[compute.Throttled](err); throttled {
 		return refusal(429, "Rate Exceeded.")
-	}
-	a, ok := URLAnswer{}, false
-	if err == nil && !res.Failed {
-		a, ok = readURLAnswer(res.Payload)
 	}
 	if !ok {
 		a = refusal(502, "Internal Server Error")
 	}
 	u.cors.mark(a.Headers, q.Headers["origin"])
 	return a
+}
+
+// answerURL runs the function in the URL's mode; ok is false when it gave no answer.
+func (s *Service) answerURL(ctx context.Context, u *URL, f *function, inv compute.Invocation) (a URLAnswer, ok bool, err error) {
+	if u.mode == lambda.InvokeModeResponseStream {
+		st, kind, begun, err := s.stream(ctx, u.place, f, inv)
+		if err != nil || !begun {
+			return a, false, err
+		}
+		a, ok = streamedAnswer(st.body, kind)
+		if !ok {
+			st.body.Close()
+		}
+		return a, ok, nil
+	}
+	res, err := s.run(ctx, u.place, f, inv)
+	if err != nil || res.Failed {
+		return a, false, err
+	}
+	a, ok = readURLAnswer(res.Payload)
+	return a, ok, nil
 }
 
 // refusal is an answer in Lambda's own words.
@@ -242,6 +266,67 @@ func isText(contentType string) bool {
 	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
 }
 
+// urlHead is what a function says of an answer besides its body.
+type urlHead struct {
+	Status  *int                       `json:"statusCode"`
+	Headers map[string]json.RawMessage `json:"headers"`
+	Cookies []string                   `json:"cookies"`
+}
+
+// take puts what a function says into the answer; it reports false when there is no such status.
+func (a *URLAnswer) take(h *urlHead) bool {
+	if a.Status = *h.Status; a.Status < 100 || a.Status > 599 {
+		return false
+	}
+	for name, raw := range h.Headers {
+		value := string(raw)
+		json.Unmarshal(raw, &value) // what is no text, a number, stays as it is written
+		setHeader(a.Headers, name, value)
+	}
+	for _, cookie := range h.Cookies {
+		setHeader(a.Headers, "Set-Cookie", append(a.Headers["Set-Cookie"], cookie)...)
+	}
+	return true
+}
+
+const (
+	// preludeType is the media type of a response that begins with a prelude: a JSON object of its status, headers and
+	// cookies, and eight bytes of 0.
+	preludeType = "application/vnd.awslambda.http-integration-response"
+	preludeEnd  = "\x00\x00\x00\x00\x00\x00\x00\x00"
+	maxPrelude  = 16 << 10 // with its end
+)
+
+// streamedAnswer is the answer whose body is being written, once its head is known; ok is false when what should
+// describe it does not.
+// https://docs.aws.amazon.com/lambda/latest/dg/response-streaming-tutorial.html
+func streamedAnswer(body io.ReadCloser, kind string) (a URLAnswer, ok bool) {
+	a = URLAnswer{Status: 200, Headers: map[string][]string{}, Stream: body}
+	setHeader(a.Headers, "Content-Type", cmp.Or(kind, "application/octet-stream"))
+	if base, _, _ := strings.Cut(kind, ";"); strings.TrimSpace(base) != preludeType {
+		return a, true
+	}
+	read := make([]byte, 0, maxPrelude)
+	for {
+		n, err := body.Read(read[len(read):cap(read)])
+		read = read[:len(read)+n]
+		if i := bytes.Index(read, []byte(preludeEnd)); i >= 0 {
+			a.Body = read[i+len(preludeEnd):]
+			read = read[:i]
+			break
+		}
+		if err != nil || len(read) == cap(read) {
+			return a, false
+		}
+	}
+	h := urlHead{Status: &a.Status}
+	if err := json.Unmarshal(read, &h); err != nil || h.Status == nil {
+		return a, false
+	}
+	a.Headers = map[string][]string{"Content-Type": {"application/octet-stream"}}
+	return a, a.take(&h)
+}
+
 // readURLAnswer reads what a function returned: an object with a statusCode describes the answer, any
 // other JSON is its body. ok is false when it is neither.
 func readURLAnswer(payload []byte) (a URLAnswer, ok bool) {
@@ -249,11 +334,9 @@ func readURLAnswer(payload []byte) (a URLAnswer, ok bool) {
 		return a, false
 	}
 	var r struct {
-		Status  *int                       `json:"statusCode"`
-		Headers map[string]json.RawMessage `json:"headers"`
-		Cookies []string                   `json:"cookies"`
-		Body    *string                    `json:"body"`
-		Base64  bool                       `json:"isBase64Encoded"`
+		urlHead
+		Body   *string `json:"body"`
+		Base64 bool    `json:"isBase64Encoded"`
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(payload), []byte("{")) {
 		if err := json.Unmarshal(payload, &r); err != nil {
@@ -269,16 +352,8 @@ func readURLAnswer(payload []byte) (a URLAnswer, ok bool) {
 		}
 		return a, true
 	}
-	if a.Status = *r.Status; a.Status < 100 || a.Status > 599 {
+	if !a.take(&r.urlHead) {
 		return a, false
-	}
-	for name, raw := range r.Headers {
-		value := string(raw)
-		json.Unmarshal(raw, &value) // what is no text, a number, stays as it is written
-		setHeader(a.Headers, name, value)
-	}
-	for _, cookie := range r.Cookies {
-		setHeader(a.Headers, "Set-Cookie", append(a.Headers["Set-Cookie"], cookie)...)
 	}
 	if r.Body != nil {
 		a.Body = []byte(*r.Body)
