@@ -178,3 +178,70 @@ func TestDownload(t *testing.T) {
 		}
 	})
 }
+
+// flow notes when what was written, and refuses to write when it is gone.
+type flow struct {
+	*httptest.ResponseRecorder
+	start time.Time
+	notes []string
+	gone  bool
+}
+
+func (f *flow) Write(b []byte) (int, error) {
+	if f.gone {
+		return 0, io.ErrClosedPipe
+	}
+	if len(b) > 0 {
+		f.notes = append(f.notes, time.Since(f.start).Round(time.Second).String()+" "+string(b))
+	}
+	return f.ResponseRecorder.Write(b)
+}
+
+// TestURLStream: pieces arrive as the function writes them, a response that breaks off is not taken for whole, and a
+// function goes on when its client has gone.
+func TestURLStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		url := s.openURL()
+		s.do("lambda UpdateFunctionUrlConfig", `{"FunctionName":"web","InvokeMode":"RESPONSE_STREAM"}`)
+		get := func(method, handler string, w *flow) (notes string, broken bool) {
+			s.do("lambda UpdateFunctionConfiguration", `{"FunctionName":"web","Handler":"`+handler+`"}`)
+			w.ResponseRecorder, w.start = httptest.NewRecorder(), time.Now()
+			defer func() {
+				notes, broken = strings.Join(w.notes, ", "), recover() == http.ErrAbortHandler
+			}()
+			r := httptest.NewRequest(method, url, nil)
+			r.Header.Set("Origin", "https://shop.example")
+			s.cloud.ServeHTTP(w, r)
+			return
+		}
+		for _, test := range []struct {
+			method, handler, want string
+			broken                bool
+		}{
+			{"GET", "stream:text/plain|one|two|three", "0s one, 1s two, 2s three", false},
+			{"GET", "stream:text/plain|one|two|!boom", "0s one, 1s two", true},
+			{"GET", "stream:text/plain|one|two|three|four|five", "0s one, 1s two, 2s three", true}, // its timeout is 3 s
+			{"HEAD", "stream:text/plain|one|two", "", false},
+		} {
+			w := &flow{}
+			if got, broken := get(test.method, test.handler, w); got != test.want || broken != test.broken || w.Code != 200 || w.Header().Get("Content-Type") != "text/plain" ||
+				w.Header().Get("Access-Control-Allow-Origin") != "https://shop.example" {
+				t.Errorf("%s %s: %q, broken %v, %d %v", test.method, test.handler, got, broken, w.Code, w.Header())
+			}
+		}
+		if got, broken := get("GET", "stream:text/plain|one|two", &flow{gone: true}); got != "" || broken {
+			t.Errorf("to nobody: %q %v", got, broken)
+		}
+		time.Sleep(5 * time.Second)
+		var ended int
+		for _, e := range s.do("logs FilterLogEvents", `{"logGroupName":"/aws/lambda/web","filterPattern":"END"}`)["events"].([]any) {
+			if strings.HasPrefix(e.(map[string]any)["message"].(string), "END") {
+				ended++
+			}
+		}
+		if ended != 5 {
+			t.Errorf("%d invocations came to their end, want 5", ended)
+		}
+	})
+}
