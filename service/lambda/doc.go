@@ -29,7 +29,7 @@
 //	                  function, a version "name:1" or a layer "layer:name:1"
 //
 // Limits are AWS's: 128–10,240 MB, 1–900 s, 4 KB of variables, 50 MB a package and 250 MB unpacked, 6 MB of
-// synchronous and 1 MB of asynchronous payload, 1,000 concurrent invocations, 20 KB of policy, 50 tags, 75 GB
+// synchronous and 1 MB of asynchronous payload, 200 MB of a streamed response, 1,000 concurrent invocations, 20 KB of policy, 50 tags, 75 GB
 // of code is not enforced. Log lines waiting to be written: 16,384.
 //
 // Differences from AWS are listed in docs/divergences.md.
