@@ -201,7 +201,7 @@ func (e *fakeEnv) Ready(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if e.spec.Handler == "broken" {
-		r := e.result("", nil, errCrash, false)
+		r := e.result(Invocation{}, nil, errCrash, false)
 		return &r, nil
 	}
 	e.warm = true
