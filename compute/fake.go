@@ -28,7 +28,7 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	broken      does so already when it initialises
 //	log         logs its event and answers null
 //	value:JSON  answers JSON
-//	stream:A|B  streams A and, a second later, B, or answers both as a list when the response is not streamed; a text beginning with
+//	stream:A|B  streams A and, 0.7 s later, B, or answers both as a list when the response is not streamed; a text beginning with
 //	            "!" is an error instead, and a first text with a slash the media type of the response,
 //	            "prelude" that of one with a prelude; \0 is the byte 0
 //	trip:TEXT   logs its event, and fails if TEXT occurs in it
@@ -146,7 +146,7 @@ func (f *Fake) stream(ctx context.Context, in Invocation, words []string) ([]byt
 		}
 		if i == 0 {
 			in.Stream.Begin(kind)
-		} else if f.World.Wait(ctx, nil, time.Second); ctx.Err() != nil {
+		} else if f.World.Wait(ctx, nil, 700*time.Millisecond); ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		in.Stream.Write([]byte(strings.ReplaceAll(word, `\0`, "\x00")))

@@ -192,7 +192,7 @@ func (f *flow) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	if len(b) > 0 {
-		f.notes = append(f.notes, time.Since(f.start).Round(time.Second).String()+" "+string(b))
+		f.notes = append(f.notes, time.Since(f.start).Round(time.Millisecond).String()+" "+string(b))
 	}
 	return f.ResponseRecorder.Write(b)
 }
@@ -219,9 +219,9 @@ func TestURLStream(t *testing.T) {
 			method, handler, want string
 			broken                bool
 		}{
-			{"GET", "stream:text/plain|one|two|three", "0s one, 1s two, 2s three", false},
-			{"GET", "stream:text/plain|one|two|!boom", "0s one, 1s two", true},
-			{"GET", "stream:text/plain|one|two|three|four|five", "0s one, 1s two, 2s three", true}, // its timeout is 3 s
+			{"GET", "stream:text/plain|one|two|three", "0s one, 700ms two, 1.4s three", false},
+			{"GET", "stream:text/plain|one|two|!boom", "0s one, 700ms two", true},
+			{"GET", "stream:text/plain|one|two|three|four|five|six", "0s one, 700ms two, 1.4s three, 2.1s four, 2.8s five", true}, // its timeout is 3 s
 			{"HEAD", "stream:text/plain|one|two", "", false},
 		} {
 			w := &flow{}
