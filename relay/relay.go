@@ -307,8 +307,12 @@ func (r *Relay[V]) Waiting(tx *store.Tx, prefix string, limit int) (n int) {
 	return n
 }
 
-// Has reports whether a lane of the transaction's tenant has items that wait or are being delivered.
+// Has reports whether a lane of the transaction's tenant has items that wait or are being delivered. It mostly knows without
+// reading, and then an Update does not depend on the answer: what others add meanwhile does not make it run again.
 func (r *Relay[V]) Has(tx *store.Tx, lane string) bool {
+	if tx.Told() && r.quiet(store.K(tx.Account(), tx.Region(), lane)) {
+		return false
+	}
 	one := store.Range{Prefix: store.K(tx.Account(), tx.Region(), lane), Limit: 1}
 	for _, t := range []*store.Table[record[V]]{r.items, r.retries} {
 		for range t.Keys(tx, one) {
@@ -316,4 +320,11 @@ func (r *Relay[V]) Has(tx *store.Tx, lane string) bool {
 		}
 	}
 	return false
+}
+
+// quiet reports whether it is certain that a lane has no items but those just being added.
+func (r *Relay[V]) quiet(lane store.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.started && !r.partial && r.lanes[lane] == nil
 }

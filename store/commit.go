@@ -237,10 +237,14 @@ func (db *DB) apply(t *txn, b batch, sync bool) (n uint64, err error) {
 		b.set(string(reservedKey), binary.BigEndian.AppendUint64(nil, db.commits.reserved))
 	}
 	db.mark(t, rows, n)
+	consequences := len(t.wakes)+len(t.after) > 0
+	if consequences {
+		db.post.pending.Add(1)
+	}
 	db.commits.begun.Store(n)
 	err = b.apply(sync)
 	db.commits.last.Store(n)
-	if len(t.wakes)+len(t.after) > 0 {
+	if consequences {
 		db.post.add(n, t.wakes, t.after)
 	}
 	if sync {
@@ -348,9 +352,15 @@ var lockSeed = maphash.MakeSeed()
 // been made, which is soon after its rows can be seen.
 func (db *DB) Told(stamp uint64) bool { return stamp>>stampBits <= db.post.ran.Load() }
 
+// Told reports whether the AfterCommit calls of all transactions that tx can see have been made.
+func (tx *Tx) Told() bool {
+	post := &tx.t.db.post
+	return post.pending.Load() == 0 || post.ran.Load() >= max(tx.t.start, tx.t.seen)
+}
+
 // aftermath holds what is to happen when commits have become visible.
 type aftermath struct {
-	pending atomic.Int32
+	pending atomic.Int32  // commits whose consequences are still to come, from before they can be seen
 	ran     atomic.Uint64 // every consequence of commits up to this one has been carried out
 	mu      sync.Mutex
 	queue   []consequence
@@ -368,7 +378,6 @@ func (a *aftermath) add(n uint64, wakes []string, after []func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.queue = append(a.queue, consequence{n, wakes, after})
-	a.pending.Add(1)
 }
 
 // run carries out the consequences of commits. One goroutine does so at a time; others leave their part to it.

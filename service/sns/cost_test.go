@@ -17,7 +17,7 @@ import (
 func crowd(b testing.TB, n int, policy func(i int) string) (*bench, string) {
 	w := world.New()
 	db := store.Memory(w)
-	f := &far{}
+	f := &far{db: db}
 	s := New(db, w, Options{Log: slog.New(slog.DiscardHandler), Queues: f, Functions: f, Network: &egress.Memory{}})
 	ctx := aws.WithCall(b.Context(), &aws.Call{Principal: aws.Principal{Kind: aws.Root, Account: account}, Account: account, Region: region})
 	topic := *must(s.CreateTopic(ctx, &sns.CreateTopicInput{Name: "orders"})).TopicArn

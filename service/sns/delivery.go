@@ -95,11 +95,14 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	switch d.Protocol {
 	case "sqs":
-		in, err := s.queueMessage(ctx, d)
-		if err != nil {
-			return err
+		var signature stamp
+		if !d.Raw {
+			var err error
+			if signature, err = s.signer.sign(ctx, &d.message, queueKey); err != nil {
+				return err
+			}
 		}
-		return s.send(ctx, d, d.Endpoint, once, in)
+		return s.handQueue(ctx, d, once, signature)
 	case "lambda":
 		stamp, err := s.signer.sign(ctx, &d.message, queueKey)
 		if err != nil {
@@ -110,6 +113,15 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 		return err
 	}
 	return fmt.Errorf("sns: a delivery of protocol %s", d.Protocol)
+}
+
+// handQueue sends the message to a queue; what is not raw bears the signature.
+func (s *Service) handQueue(ctx context.Context, d *delivery, once string, signature stamp) error {
+	in, err := d.queueMessage(signature)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, d, d.Endpoint, once, in)
 }
 
 // call puts in ctx on whose behalf an endpoint is called.
@@ -135,11 +147,10 @@ func (s *Service) send(ctx context.Context, d *delivery, queue, once string, in 
 const maxRawAttributes = 10
 
 // queueMessage makes the queue's message: the envelope, or for raw delivery the body and the attributes.
-func (s *Service) queueMessage(ctx context.Context, d *delivery) (*sqs.SendMessageInput, error) {
+func (d *delivery) queueMessage(signature stamp) (*sqs.SendMessageInput, error) {
 	m := &d.message
 	if !d.Raw {
-		stamp, err := s.signer.sign(ctx, m, queueKey)
-		return &sqs.SendMessageInput{MessageBody: m.envelope(d.subscription(), stamp)}, err
+		return &sqs.SendMessageInput{MessageBody: m.envelope(d.subscription(), signature)}, nil
 	}
 	if len(m.Attributes) > maxRawAttributes {
 		return nil, aws.Errorf("InvalidParameterValue", 400, "Number of message attributes [%d] exceeds the allowed maximum [%d].",

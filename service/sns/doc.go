@@ -6,7 +6,8 @@
 // retries, and when they are used up, or the endpoint refuses for good, to the subscription's
 // dead-letter queue. What has no dead-letter queue is logged as a failed delivery. Queues and functions get messages in the
 // order of publishing (relay sns/delivery); endpoints outside do not wait for each other (relay sns/outside). A message for
-// more than 256 subscriptions is stored once with their list, and spread in the background in the same order (relay sns/spread).
+// more than 8 queues or 256 subscriptions is stored once with their list, and spread in the background in the same order (relay
+// sns/spread), to 64 queues in each transaction.
 //
 // FIFO topics number their messages in the order of commits, take doubles within five minutes for the same message, and
 // keep the order of each group to each queue. With an archive policy they keep their messages for replays: a replay hands a
@@ -34,7 +35,7 @@
 //	sns/pace          topic, id              → when a throttled endpoint may get its next message
 //	sns/message       id, protocol           → message, when too many deliveries share a big one
 //	sns/pending       id, protocol, delivery → nothing: who still needs that message
-//	sns/progress      topic                  → how far the list of a message for many was worked through
+//	sns/progress      topic, chunk           → item of sns/spread of which that part of the list is done
 //	sns/sequence      topic                  → last number of a FIFO topic
 //	sns/accepted      topic, group, id       → message lately taken by a FIFO topic
 //	sns/fading        topic, number          → key in sns/accepted, in the order of forgetting

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"fogbank/pattern"
 	"fogbank/store"
@@ -119,6 +120,16 @@ var fanouts = store.DeriveAll(subscriptions, func(_ store.Key, rows iter.Seq2[st
 func (sub *subscription) target() (*target, error) {
 	dead, err := deadLetterTarget(sub.Attributes["RedrivePolicy"])
 	return &target{sub.ID, sub.Protocol, sub.Endpoint, sub.Attributes["RawMessageDelivery"] == "true", dead}, err
+}
+
+// place returns where the target with that id is.
+func (f *fanout) place(id [16]byte) (i int, ok bool) {
+	if f.byID == nil { // there are fewer than when the message was published
+		i = slices.IndexFunc(f.targets, func(t placed) bool { return t.binary == id })
+		return i, i >= 0
+	}
+	i, ok = f.byID[id]
+	return i, ok
 }
 
 // over reports whether a target gets no more messages at the time of that stamp.

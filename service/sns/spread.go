@@ -5,24 +5,28 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fogbank/aws"
 	"fogbank/relay"
 	"fogbank/store"
 )
 
-// A message for many subscriptions is stored once, with the list of their ids, so that a publish costs about the same however
-// many there are. Relay sns/spread works through the list: it hands the message to each queue as a delivery would, and makes
-// deliveries of what is left, which is for other protocols, for queues that have earlier messages waiting, and for
-// those that failed.
+// A message for more than a few queues is stored once, with the list of the subscriptions it is for, so that a publish costs about
+// the same however many there are. Relay sns/spread works through the list, in chunks: it hands the message to all queues of
+// a chunk in one transaction of the store, which also notes that the chunk is done, and makes deliveries of what
+// is left: for other protocols, for queues that have earlier messages waiting, and for those that failed.
 const (
-	spreadOver    = 256 // matching subscriptions
-	spreadBatch   = 1000
-	spreadWorkers = 64
+	spreadOver    = 8   // queues that the message is for,
+	spreadAll     = 256 // or subscriptions of any kind
+	spreadChunk   = 64  // subscriptions
+	spreadBytes   = 4 << 20
+	spreadWorkers = 4 // chunks of a message at once
 	spreadLanes   = 8 // topics at once, of which one gets half
 )
 
@@ -65,19 +69,35 @@ func (j *spread) UnmarshalBinary(b []byte) error {
 	return r.err
 }
 
-// progress is how far the first item of a topic's lane has come.
+// progress tells that a chunk of an item is done, or of earlier versions' items so many ids.
 type progress struct {
 	Item string
-	Done int // ids
+	Done int `json:",omitempty"`
 }
 
-// progresses are kept by topic.
+// progresses are kept by topic and chunk, of the topic's last item; those of earlier versions by topic.
 var progresses = store.NewTable[progress]("sns/progress", store.Regional)
 
 // crowded reports whether a message goes the way of spread: it is for many, or others that did are still under way and
 // would be overtaken.
 func (s *Service) crowded(tx *store.Tx, name string, f *fanout, list []int, p *publication) bool {
-	return p.Sequence == 0 && (len(list) > spreadOver || len(f.targets) > spreadOver && s.spread.Has(tx, name))
+	return p.Sequence == 0 && (f.many(list) || f.byID != nil && s.spread.Has(tx, name))
+}
+
+// many reports whether a list of targets is long enough for spread.
+func (f *fanout) many(list []int) bool {
+	if len(list) <= spreadOver || len(list) > spreadAll {
+		return len(list) > spreadOver
+	}
+	queues := 0
+	for _, i := range list {
+		if f.targets[i].Protocol == "sqs" {
+			if queues++; queues > spreadOver {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // spreadOut puts a message on its way to many subscriptions.
@@ -102,76 +122,88 @@ func binaryID(id string) (b [16]byte, err error) {
 	return b, err
 }
 
-// carry works through the list of a message.
+// carry works through the list of a message, some chunks at once.
 func (s *Service) carry(ctx context.Context, item relay.Item[spread]) error {
-	j := &item.Value
-	name := aws.ARN(j.message.Topic).Resource()
-	var at progress
-	err := s.db.View(ctx, func(tx *store.Tx) error {
-		at, _ = progresses.Get(tx, store.K(name))
-		return nil
-	})
+	c, err := s.newCarrier(ctx, item)
 	if err != nil {
 		return err
 	}
-	if at.Item != item.ID {
-		at = progress{Item: item.ID}
+	chunks := (len(c.ids)/16 + c.size - 1) / c.size
+	if chunks == 1 {
+		return c.carry(ctx, 0)
 	}
-	for at.Done < len(j.ids)/16 {
-		n := min(len(j.ids)/16-at.Done, spreadBatch)
-		if err := s.carrySome(ctx, item, name, j.ids[16*at.Done:][:16*n], &at); err != nil {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	problems := make([]error, min(spreadWorkers, chunks))
+	for w := range problems {
+		group.Add(1)
+		s.world.Go(func(context.Context) {
+			defer group.Done()
+			for n := int(next.Add(1)) - 1; n < chunks && problems[w] == nil; n = int(next.Add(1)) - 1 {
+				problems[w] = c.carry(ctx, n)
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(problems...)
+}
+
+// carrier is a message being carried.
+type carrier struct {
+	*Service
+	publication
+	item  string // its id
+	first bool   // no chunk can be done already
+	at    time.Time
+	topic string
+	ids   []byte
+	size  int // ids in a chunk
+}
+
+func (s *Service) newCarrier(ctx context.Context, item relay.Item[spread]) (*carrier, error) {
+	j := &item.Value
+	c := &carrier{Service: s, publication: publication{message: j.message, bodies: j.bodies, size: j.message.size(), signed: queueKey},
+		item: item.ID, first: aws.FirstAttempt(ctx), at: item.FirstAt, topic: aws.ARN(j.message.Topic).Resource(), ids: j.ids}
+	c.size = max(1, min(spreadChunk, spreadBytes/(c.publication.size+1024)))
+	if c.first {
+		return c, nil
+	}
+	return c, s.db.View(ctx, func(tx *store.Tx) error {
+		if at, _ := progresses.Get(tx, store.K(c.topic)); at.Item == c.item {
+			c.ids = c.ids[min(16*at.Done, len(c.ids)):]
+		}
+		return nil
+	})
+}
+
+// carry hands the message to the subscriptions of one chunk.
+func (c *carrier) carry(ctx context.Context, n int) error {
+	facts, targets, err := c.look(ctx, n)
+	if err != nil || targets == nil {
+		return err
+	}
+	var signature stamp
+	if slices.ContainsFunc(targets, func(t crowdTarget) bool { return !t.later && !t.Raw }) {
+		m := c.message
+		m.Body = c.body("sqs")
+		if signature, err = c.signer.sign(ctx, &m, queueKey); err != nil {
 			return err
+		}
+	}
+	err = c.together(ctx, n, facts, targets, signature)
+	if err != nil && ctx.Err() == nil {
+		err = c.apart(ctx, n, facts, targets, signature)
+	}
+	if err != nil || facts == nil || facts.feedback == nil {
+		return err
+	}
+	for _, t := range targets {
+		if !t.later {
+			d := c.delivery(facts, t.target)
+			c.report(ctx, &d, result{status: 200, attempts: 1, dwell: c.world.Now().Sub(c.at)})
 		}
 	}
 	return nil
-}
-
-// carrySome hands the message to some of its subscriptions, and notes that in the transaction that makes deliveries for the others.
-// Those that ended since the publish are left out.
-func (s *Service) carrySome(ctx context.Context, item relay.Item[spread], name string, ids []byte, at *progress) error {
-	j := &item.Value
-	p := &publication{message: j.message, bodies: j.bodies, size: j.message.size(), signed: queueKey}
-	var facts *topicFacts
-	var targets []crowdTarget
-	err := s.db.View(ctx, func(tx *store.Tx) error {
-		targets = targets[:0]
-		f, err := fanouts.Get(tx, store.K(name))
-		if err != nil {
-			return err
-		}
-		if _, facts, err = checkTopic(tx, j.message.Topic); err != nil {
-			return err
-		}
-		for ; len(ids) > 0; ids = ids[16:] {
-			if i, ok := f.byID[[16]byte(ids)]; ok {
-				t := &f.targets[i].target
-				targets = append(targets, crowdTarget{target: t, later: t.Protocol != "sqs" || s.relay.Has(tx, t.ID)})
-			}
-		}
-		return nil
-	})
-	if aws.IsCode(err, "NotFoundException") {
-		targets, err = nil, nil // the topic is gone, and its subscriptions with it
-	}
-	if err != nil {
-		return err
-	}
-	s.handAll(ctx, item, facts, p, targets)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	at.Done += spreadBatch
-	return s.db.UpdateSoon(ctx, func(tx *store.Tx) error {
-		var rest []*target
-		for i := range targets {
-			if targets[i].later {
-				rest = append(rest, targets[i].target)
-			}
-		}
-		s.addAll(tx, facts, p, rest, item.ID)
-		progresses.Put(tx, store.K(name), *at)
-		return nil
-	})
 }
 
 // crowdTarget is one of many targets; later: a delivery is to be made.
@@ -180,28 +212,103 @@ type crowdTarget struct {
 	later bool
 }
 
-// handAll hands a message to those targets that are not to wait, many at once, and makes those wait that fail.
-func (s *Service) handAll(ctx context.Context, item relay.Item[spread], facts *topicFacts, p *publication, targets []crowdTarget) {
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range min(spreadWorkers, len(targets)) {
-		group.Add(1)
-		s.world.Go(func(context.Context) {
-			defer group.Done()
-			for i := int(next.Add(1)) - 1; i < len(targets) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				t := &targets[i]
-				if t.later {
-					continue
-				}
-				d := facts.deliveryTo(t.target, p.message)
-				d.message.Body = p.body(t.bodyKey())
-				if err := s.hand(ctx, &d, item.ID+"/"+t.ID); err != nil {
-					t.later = true
-					continue
-				}
-				s.report(ctx, &d, result{status: 200, attempts: 1, dwell: s.world.Now().Sub(item.FirstAt)})
+// look returns the targets of a chunk, without those that ended since the publish; nil when the chunk is done already.
+func (c *carrier) look(ctx context.Context, n int) (facts *topicFacts, targets []crowdTarget, err error) {
+	ids := c.ids[16*n*c.size : min(16*(n+1)*c.size, len(c.ids))]
+	err = c.db.View(ctx, func(tx *store.Tx) error {
+		if !c.first {
+			if at, _ := progresses.Get(tx, c.chunk(n)); at.Item == c.item {
+				return nil
 			}
-		})
+		}
+		targets = make([]crowdTarget, 0, len(ids)/16)
+		f, err := fanouts.Get(tx, store.K(c.topic))
+		if err != nil {
+			return err
+		}
+		if _, facts, err = checkTopic(tx, c.Topic); err != nil {
+			return err
+		}
+		for ; len(ids) > 0; ids = ids[16:] {
+			if i, ok := f.place([16]byte(ids)); ok {
+				t := &f.targets[i].target
+				targets = append(targets, crowdTarget{target: t, later: t.Protocol != "sqs" || c.relay.Has(tx, t.ID)})
+			}
+		}
+		return nil
+	})
+	if aws.IsCode(err, "NotFoundException") {
+		return nil, nil, nil // the topic is gone, and its subscriptions with it
 	}
-	group.Wait()
+	return facts, targets, err
+}
+
+// chunk is the key of the progress of a chunk.
+func (c *carrier) chunk(n int) store.Key { return store.K(c.topic, n) }
+
+func (c *carrier) delivery(facts *topicFacts, t *target) delivery {
+	d := facts.deliveryTo(t, c.message)
+	d.message.Body = c.body(t.bodyKey())
+	return d
+}
+
+// together hands the message to all targets in one transaction. No once-only keys are needed.
+func (c *carrier) together(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, signature stamp) error {
+	failed := make([]bool, len(targets))
+	err := c.db.Join(ctx, func(j *store.Joint) error {
+		clear(failed)
+		for i, t := range targets {
+			if t.later {
+				continue
+			}
+			failed[i] = nil != j.Do(func(ctx context.Context) error {
+				d := c.delivery(facts, t.target)
+				return c.handQueue(ctx, &d, "", signature)
+			})
+		}
+		return j.Do(func(ctx context.Context) error { return c.note(ctx, n, facts, targets, failed) })
+	})
+	if err == nil {
+		for i := range targets {
+			targets[i].later = targets[i].later || failed[i]
+		}
+	}
+	return err
+}
+
+// apart does so one by one, as must be when that failed: some may have the message already when it is done again.
+func (c *carrier) apart(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, signature stamp) error {
+	for i := range targets {
+		t := &targets[i]
+		if t.later {
+			continue
+		}
+		d := c.delivery(facts, t.target)
+		t.later = c.handQueue(ctx, &d, c.item+"/"+t.ID, signature) != nil
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return c.note(ctx, n, facts, targets, make([]bool, len(targets)))
+}
+
+// note makes deliveries for those targets that are to wait, and notes that the chunk is done.
+func (c *carrier) note(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, failed []bool) error {
+	var rest []*target
+	for i, t := range targets {
+		if t.later || failed[i] {
+			rest = append(rest, t.target)
+		}
+	}
+	return c.db.UpdateSoon(ctx, func(tx *store.Tx) error {
+		p := c.publication
+		c.addAll(tx, facts, &p, rest, c.item)
+		_, _, err := checkTopic(tx, c.Topic)
+		if err == nil {
+			progresses.Put(tx, c.chunk(n), progress{Item: c.item})
+		} else if !aws.IsCode(err, "NotFoundException") { // nothing is to be left of a topic that is gone
+			return err
+		}
+		return nil
+	})
 }

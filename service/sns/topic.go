@@ -185,7 +185,9 @@ func (s *Service) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput) (*s
 			replays.Cancel(tx, key)
 		}
 		censuses.Delete(tx, store.K(t.Name))
-		progresses.Delete(tx, store.K(t.Name))
+		for key := range progresses.Keys(tx, store.Range{Prefix: store.K(t.Name)}) {
+			progresses.Delete(tx, key)
+		}
 		s.forget(tx, t.Name)
 		topics.Delete(tx, store.K(t.Name))
 		return nil
