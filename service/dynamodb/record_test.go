@@ -115,17 +115,23 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// FuzzKeys checks that keys order as the sort keys in them do, in the table and in an index, and that bounds made for
-// one sort key hold it and nothing beside it.
+// FuzzKeys checks that keys order as the sort keys in them do, in the table and in an index, that the sort keys can be read back
+// from them, and that bounds made for one sort key hold it and nothing beside it.
 func FuzzKeys(f *testing.F) {
-	f.Add("a", "a\x00", false)
-	f.Add("", "\xff\xff", false)
-	f.Add("1", "-1.5e7", true)
-	f.Fuzz(func(t *testing.T, a, b string, numbers bool) {
+	f.Add("a", "a\x00", uint8(0))
+	f.Add("", "\xff\xff", uint8(0))
+	f.Add("1", "-1.5e7", uint8(1))
+	f.Add("9.9999999999999999999999999999999999999E+125", "-1E-130", uint8(1))
+	f.Add("a\x00\xff", "a\x00", uint8(2))
+	f.Add("é", "e\u0301", uint8(2))
+	f.Fuzz(func(t *testing.T, a, b string, kind uint8) {
 		x, y := attribute.B([]byte(a)), attribute.B([]byte(b))
 		typ := "B"
-		if numbers {
+		switch kind % 3 {
+		case 1:
 			x, y, typ = attribute.N(a), attribute.N(b), "N"
+		case 2:
+			x, y, typ = attribute.S(a), attribute.S(b), "S"
 		}
 		want, ok := x.Compare(y)
 		if !ok {
@@ -145,10 +151,62 @@ func FuzzKeys(f *testing.F) {
 		if got := strings.Compare(string(first), string(second)); got != want {
 			t.Errorf("entries of %s and %s order %d, want %d", x, y, got, want)
 		}
+		for _, v := range []attribute.Value{x, y} {
+			entry, _ := s.indexes[0].entryKey(s, of(v, ""))
+			checkRead(t, v, s.itemKey(of(v, ""))[len(s.prefix)+hashLength:])
+			checkRead(t, v, unescape(t, entry[len(s.indexes[0].prefix)+hashLength:]))
+		}
 		for _, p := range []page{{t: s}, {t: s, x: s.indexes[0]}} {
 			checkBounds(t, &p, x, y, map[bool]store.Key{true: s.itemKey(of(y, "")), false: second}[p.x == nil], want)
 		}
 	})
+}
+
+// checkRead reads a sort key, behind its mark, and compares it with what was written.
+func checkRead(t *testing.T, want attribute.Value, key store.Key) {
+	t.Helper()
+	text := string(key[1:])
+	if want.Type() == attribute.TypeN {
+		text = readNumber(text)
+	}
+	got := map[attribute.Type]attribute.Value{attribute.TypeN: attribute.N(text), attribute.TypeS: attribute.S(text), attribute.TypeB: attribute.B([]byte(text))}[want.Type()]
+	if order, ok := want.Compare(got); key[0] != mark || !ok || order != 0 {
+		t.Errorf("%s is read from its key %x as %s", want, string(key), got)
+	}
+}
+
+// unescape returns the mark and sort key of an entry without its escapes; behind their end there is a hash.
+func unescape(t *testing.T, key store.Key) store.Key {
+	t.Helper()
+	var out []byte
+	for i := 0; i < len(key); i++ {
+		if key[i] == 0 && key[i+1] != 0xff {
+			if len(key) != i+1+hashLength {
+				t.Errorf("%d bytes follow a sort key, want %d", len(key)-i-1, hashLength)
+			}
+			break
+		}
+		if out = append(out, key[i]); key[i] == 0 {
+			i++
+		}
+	}
+	return store.Key(out)
+}
+
+// readNumber reads what attribute writes for numbers: a mark of the sign, the exponent, two digits to a byte, and an end.
+func readNumber(key string) string {
+	if key == "\x80" {
+		return "0"
+	}
+	sign, flip := "", byte(0)
+	if key[0] < 0x80 {
+		sign, flip = "-", 0xff
+	}
+	digits := ""
+	for _, c := range []byte(key[2 : len(key)-1]) {
+		digits += fmt.Sprintf("%02d", (c^flip)-1)
+	}
+	return fmt.Sprintf("%s%s.%se%d", sign, digits[:1], strings.TrimSuffix(digits[1:], "0")+"0", int(key[1]^flip)-130)
 }
 
 // checkBounds compares whether the key of y is within the bounds for each comparison with x.
