@@ -119,6 +119,7 @@ func TestTransactionsWait(t *testing.T) {
 		defer stop()
 		d.s.Wait()
 		d.ok("CreateTable", simpleTable+`}`)
+		d.ok("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"free"}}}`) // now the table is on disk, ACTIVE
 		d.gate = make(chan struct{})
 		answers := []<-chan string{d.begin("TransactWriteItems", writeAB), d.begin("TransactWriteItems", writeBC), d.begin("TransactWriteItems", writeAB),
 			d.begin("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"a"}}}`)}

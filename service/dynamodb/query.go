@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"fogbank/api/dynamodb"
 	"fogbank/service/dynamodb/expr"
@@ -25,6 +26,8 @@ type page struct {
 	fetch      bool // a local index holds less than what is wanted: get the item from the table
 	consistent bool
 	meters     *meters
+
+	part, segments uint64 // of a Scan, which part of how many; 0 of 0 for a Query
 
 	// The outcome:
 	items   []attribute.Item
@@ -265,13 +268,14 @@ func (p *page) narrow(tests []expr.KeyTest) error {
 		return validation("Query condition missed key schema element: %s", sort.name)
 	}
 	for _, k := range [...]struct {
-		test *expr.KeyTest
-		key  keyAttribute
-	}{{first, hash}, {second, sort}} {
+		test     *expr.KeyTest
+		key      keyAttribute
+		tooLarge sizeLimit
+	}{{first, hash, hashLimit}, {second, sort, sortLimit}} {
 		if k.test == nil {
 			continue
 		}
-		if err := checkKeyTest(k.test, k.key); err != nil {
+		if err := checkKeyTest(k.test, k.key, k.tooLarge); err != nil {
 			return err
 		}
 	}
@@ -296,7 +300,19 @@ func find(tests []expr.KeyTest, name string) *expr.KeyTest {
 	return nil
 }
 
-func checkKeyTest(t *expr.KeyTest, k keyAttribute) error {
+// sizeLimit is how large a value of a key may be, and the refusal of larger ones.
+type sizeLimit struct {
+	most int
+	err  error
+}
+
+var (
+	hashLimit = sizeLimit{maxHash, errHashSize}
+	sortLimit = sizeLimit{maxSort, errSortSize}
+)
+
+// checkKeyTest refuses values that the key cannot have.
+func checkKeyTest(t *expr.KeyTest, k keyAttribute, limit sizeLimit) error {
 	for _, v := range [...]attribute.Value{t.Value, t.High} {
 		if v.Type() == attribute.TypeNone {
 			continue
@@ -308,6 +324,9 @@ func checkKeyTest(t *expr.KeyTest, k keyAttribute) error {
 			if err := notEmpty(k.name, v); err != nil {
 				return err
 			}
+		}
+		if v.Size() > limit.most {
+			return limit.err
 		}
 	}
 	return nil
@@ -365,13 +384,34 @@ func (p *page) startAfter(key attribute.Item) error {
 	}
 	place, ok := p.place(key)
 	if !ok {
-		return validation("The provided starting key is invalid")
+		return p.refuseStart(": " + wrongKey)
 	}
 	if place < p.r.From || p.r.To != "" && place >= p.r.To {
-		return validation("The provided starting key is outside query boundaries based on provided conditions")
+		return p.refuseBeyond(place)
 	}
 	p.r.After = place
 	return nil
+}
+
+// refuseStart refuses a starting key; a Scan says what is wrong with it.
+func (p *page) refuseStart(why string) error {
+	if p.segments == 0 {
+		why = ""
+	}
+	return validation("The provided starting key is invalid%s", why)
+}
+
+// refuseBeyond refuses a starting key that is none of those that are read.
+func (p *page) refuseBeyond(place store.Key) error {
+	_, _, prefix := p.keys()
+	part := len(prefix) + hashLength
+	switch {
+	case p.segments > 0:
+		return p.refuseStart(fmt.Sprintf(": Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: %d Segment: %d", p.segments, p.part))
+	case place[:part] != p.r.From[:part]:
+		return validation("The provided starting key is outside query boundaries based on provided conditions")
+	}
+	return validation("The provided starting key does not match the range key predicate")
 }
 
 // place returns the stored key a LastEvaluatedKey stands for.
@@ -463,6 +503,7 @@ func (p *page) bindScan(in *dynamodb.ScanInput) error {
 
 // segment sets the range of hashes that is one of total equal parts.
 func (p *page) segment(n, total uint64) {
+	p.part, p.segments = n, total
 	_, _, prefix := p.keys()
 	all := append([]byte(prefix), mark)
 	edge := func(i uint64) store.Key {

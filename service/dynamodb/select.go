@@ -201,11 +201,11 @@ func (l *selectPlan) narrow(p *page, partition int) error {
 	}
 	hash, sort, prefix := p.keys()
 	v := l.partitions[partition]
-	if err := checkKeyTest(&expr.KeyTest{Name: hash.name, Op: expr.Equal, Value: v}, hash); err != nil {
+	if err := checkKeyTest(&expr.KeyTest{Name: hash.name, Op: expr.Equal, Value: v}, hash, hashLimit); err != nil {
 		return err
 	}
 	if l.sort != nil {
-		if err := checkKeyTest(l.sort, sort); err != nil {
+		if err := checkKeyTest(l.sort, sort, sortLimit); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,12 @@ const (
 
 const invalidParameter = "One or more parameter values were invalid: "
 
+// The refusals of values that are too large for the table's key. DynamoDB's own words, the missing blank too.
+var (
+	errHashSize = validation(invalidParameter + "Size of hashkey has exceeded the maximum size limit of2048 bytes")
+	errSortSize = validation(invalidParameter + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+)
+
 func validation(format string, args ...any) error {
 	return dynamodb.ValidationException(format, args...)
 }
@@ -52,7 +58,7 @@ func (t *schema) checkKeyValues(item attribute.Item) error {
 		return err
 	}
 	if hash.Size() > maxHash {
-		return validation(invalidParameter + "Size of hashkey has exceeded the maximum size limit of2048 bytes")
+		return errHashSize
 	}
 	if t.sort.name == "" {
 		return nil
@@ -62,7 +68,7 @@ func (t *schema) checkKeyValues(item attribute.Item) error {
 		return err
 	}
 	if sort.Size() > maxSort {
-		return validation(invalidParameter + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+		return errSortSize
 	}
 	return nil
 }
@@ -101,11 +107,12 @@ func (t *schema) checkIndexKeys(item attribute.Item) error {
 				return validation("One or more parameter values are not valid. A value specified for a secondary index key is not supported. "+
 					"The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s", what, x.Name, k.name)
 			}
-			if k == x.hash && v.Size() > maxHash {
-				return validation(invalidParameter + "Size of hashkey has exceeded the maximum size limit of2048 bytes")
+			most := maxSort
+			if k == x.hash {
+				most = maxHash
 			}
-			if k == x.sort && v.Size() > maxSort {
-				return validation(invalidParameter + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+			if v.Size() > most {
+				return validation(invalidParameter+"Size limit exceeded for Index Key %s Actual Size: %d bytes Max Size: %d bytes IndexName: %s", k.name, v.Size(), most, x.Name)
 			}
 		}
 	}
@@ -122,7 +129,9 @@ func (t *schema) checkKeyTypes(item attribute.Item) error {
 	return nil
 }
 
-var errKey = validation("The provided key element does not match the schema")
+const wrongKey = "The provided key element does not match the schema"
+
+var errKey = validation(wrongKey)
 
 // checkKey refuses a Key parameter that is not exactly the table's key.
 func (t *schema) checkKey(key attribute.Item) error {

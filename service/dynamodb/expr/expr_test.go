@@ -237,8 +237,8 @@ func TestKeyConditions(t *testing.T) {
 		{"p.x = :s", "KeyConditionExpressions cannot have conditions on nested attributes"},
 		{"p = k", "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"},
 		{":s = :z", "Invalid condition in KeyConditionExpression: No key attribute specified"},
-		{"p = :s AND begins_with(k, :n)", "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"},
-		{"p = :missing AND begins_with(k, :n)", "An expression attribute value used in expression is not defined; attribute value: :missing"},
+		{"p = :s AND begins_with(k, :n)", "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"},
+		{"p = :missing AND begins_with(k, :n)", "Invalid KeyConditionExpression: An expression attribute value used in expression is not defined; attribute value: :missing"},
 	} {
 		r := Request{Values: values}
 		_, err := r.Keys(c.text)
@@ -257,7 +257,7 @@ func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "ValidationException: "), "Invalid KeyConditionExpression: ")
+	return strings.TrimPrefix(err.Error(), "ValidationException: ")
 }
 
 func TestPlaceholders(t *testing.T) {

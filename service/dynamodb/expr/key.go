@@ -46,13 +46,14 @@ func (r *Request) Keys(text string) ([]KeyTest, error) {
 	for i := range tests {
 		for j := range i {
 			if tests[i].Name == tests[j].Name {
-				return nil, e.errorf("KeyConditionExpressions must only contain one condition per key")
+				return nil, validation("KeyConditionExpressions must only contain one condition per key")
 			}
 		}
 	}
 	return tests, nil
 }
 
+// keyTests takes a condition apart. DynamoDB does not begin what it refuses here with "Invalid KeyConditionExpression".
 func (e *env) keyTests(c *condition, tests *[]KeyTest) error {
 	if c.op == and {
 		for _, kid := range c.kids {
@@ -67,27 +68,27 @@ func (e *env) keyTests(c *condition, tests *[]KeyTest) error {
 	}
 	switch c.op {
 	case or, not, notEqual, in, exists, notExists, typeIs, contains:
-		return e.errorf("Invalid operator used in KeyConditionExpression: %s", c.op)
+		return validation("Invalid operator used in KeyConditionExpression: %s", c.op)
 	}
 	t := KeyTest{Op: c.op}
 	at := -1
 	for i := range c.args {
 		switch o := &c.args[i]; {
 		case o.kind == sizeOperand:
-			return e.errorf("Invalid operator used in KeyConditionExpression: size")
+			return validation("Invalid operator used in KeyConditionExpression: size")
 		case o.kind == pathOperand && len(o.path) > 1:
-			return e.errorf("KeyConditionExpressions cannot have conditions on nested attributes")
+			return validation("KeyConditionExpressions cannot have conditions on nested attributes")
 		case o.kind == pathOperand && at >= 0:
-			return e.errorf("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
+			return validation("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 		case o.kind == pathOperand:
 			at = i
 		}
 	}
 	if at < 0 {
-		return e.errorf("Invalid condition in KeyConditionExpression: No key attribute specified")
+		return validation("Invalid condition in KeyConditionExpression: No key attribute specified")
 	}
 	if at > 0 && (c.op == between || c.op == beginsWith) {
-		return e.errorf("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", c.op)
+		return validation("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", c.op)
 	}
 	t.Name = e.name(&c.args[at].path[0])
 	if at == 1 {
