@@ -227,7 +227,9 @@ func checkBounds(t *testing.T, p *page, x, y attribute.Value, key store.Key, xTo
 }
 
 func FuzzIterator(f *testing.F) {
-	f.Add(iterator{"arn:aws:dynamodb:us-east-1:1:table/t/stream/l", 1, 2, someTime}.String())
+	text := iterator{"arn:aws:dynamodb:us-east-1:1:table/t/stream/l", 1, 2, someTime}.String()
+	f.Add(text)
+	f.Add(text[:len(text)-8] + "\n" + text[len(text)-8:])
 	f.Fuzz(func(t *testing.T, text string) {
 		if it, ok := parseIterator(text); ok && it.String() != text {
 			t.Errorf("%q is read as %q", text, it)

@@ -182,10 +182,13 @@ func (it iterator) String() string {
 	return it.stream + "|1|" + base64.StdEncoding.EncodeToString(append(b, sum[:12]...))
 }
 
+// sealedLength is that of 36 bytes in base64, whose decoder would pass over line breaks.
+const sealedLength = 48
+
 func parseIterator(text string) (it iterator, ok bool) {
 	arn, sealed, ok := strings.Cut(text, "|1|")
 	b, err := base64.StdEncoding.DecodeString(sealed)
-	if !ok || err != nil || len(b) != 36 {
+	if !ok || err != nil || len(b) != 36 || len(sealed) != sealedLength {
 		return it, false
 	}
 	sum := sha256.Sum256(append([]byte(arn), b[:24]...))
