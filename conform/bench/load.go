@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -60,8 +61,10 @@ func (c *caller) sign(service, path, body string, header http.Header) (*signed, 
 }
 
 // send sends a request and returns the answer's body; a status that is not 2xx is an error.
-func (c *caller) send(s *signed) ([]byte, error) {
-	r, err := http.NewRequest("POST", s.url, bytes.NewReader(s.body))
+func (c *caller) send(s *signed) ([]byte, error) { return c.sendIn(ctx, s) }
+
+func (c *caller) sendIn(ctx context.Context, s *signed) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, "POST", s.url, bytes.NewReader(s.body))
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,7 @@ func main() {
 	}{
 		{"limits", b.limits}, {"start", b.start}, {"sns", b.snsToSQS}, {"invoke", b.invoke}, {"orders", b.orders},
 		{"dynamodb", b.dynamodb}, {"streams", b.streams}, {"messages", b.messages}, {"events", b.events},
+		{"rules", b.rules}, {"crowds", b.crowds},
 	}
 	if *gigabyte {
 		measurements = append(measurements, struct {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 )
 
 const queueURL = "http://127.0.0.1/000000000000/"
@@ -131,10 +129,15 @@ func (b *bench) events() error {
 			}
 		}
 	}
-	all, err := eventLatencies(c)
+	first, err := c.json("events", "AWSEvents.PutEvents", event("one", "k0"))
 	if err != nil {
 		return err
 	}
+	alone, err := inTurn(600, func() (float64, error) { return polledOnce(c, "events", first) })
+	if err != nil {
+		return err
+	}
+	all := alone[0]
 	b.add("PutEvents matched by one rule → SQS long poll returns", "p50 ≤ 0.7 ms, p99 ≤ 6 ms", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", at(all, 50), at(all, 99)),
 		fmt.Sprintf("p50 is %.1f × (two syncs and a handler call)", at(all, 50)/(2*at(b.sync, 50)+at(b.handler, 50))))
 	if err := b.handlerRates(); err != nil {
@@ -154,45 +157,4 @@ func (b *bench) events() error {
 
 func event(bus, kind string) string {
 	return fmt.Sprintf(`{"Entries":[{"EventBusName":"%s","Source":"bench","DetailType":"order","Detail":%q}]}`, bus, `{"kind":"`+kind+`","text":"`+strings.Repeat("x", 200)+`"}`)
-}
-
-// eventLatencies sends events one at a time to a waiting poll.
-func eventLatencies(c *caller) (all []float64, err error) {
-	put, err := c.json("events", "AWSEvents.PutEvents", event("one", "k0"))
-	if err != nil {
-		return nil, err
-	}
-	return polled(c, "events", 600, func() error { _, err := c.send(put); return err })
-}
-
-// polled measures from calling send until a poll of the queue that waited has the message.
-func polled(c *caller, name string, samples int, send func() error) (all []float64, err error) {
-	receive, err := c.json("sqs", "AmazonSQS.ReceiveMessage", fmt.Sprintf(`{"QueueUrl":"%s%s","WaitTimeSeconds":20}`, queueURL, name))
-	if err != nil {
-		return nil, err
-	}
-	for i := range samples {
-		var came time.Time
-		var out []byte
-		var failed error
-		var poll sync.WaitGroup
-		poll.Go(func() { out, failed = c.send(receive); came = time.Now() })
-		time.Sleep(3 * time.Millisecond) // until the poll waits
-		begin := time.Now()
-		if err := send(); err != nil {
-			return nil, err
-		}
-		poll.Wait()
-		handle, _, err := receipt(out, failed)
-		if err != nil {
-			return nil, err
-		}
-		if i >= 50 { // the rest is warm
-			all = append(all, float64(came.Sub(begin).Microseconds())/1000)
-		}
-		if _, err := c.post("sqs", "AmazonSQS.DeleteMessage", fmt.Sprintf(`{"QueueUrl":"%s%s","ReceiptHandle":%q}`, queueURL, name, handle)); err != nil {
-			return nil, err
-		}
-	}
-	return sorted(all), nil
 }

@@ -146,6 +146,7 @@ func (s *Service) DeleteEventBus(ctx context.Context, in *events.DeleteEventBusI
 		for range rules.Keys(tx, store.Range{Prefix: store.K(name), Limit: 1}) {
 			return invalid("Cannot delete event bus %s because it has rules.", name)
 		}
+		ruleCounts.Delete(tx, store.K(name))
 		buses.Delete(tx, store.K(name))
 		return nil
 	})

@@ -14,6 +14,7 @@
 //
 //	events/bus      name             → bus; the default bus has a row once something about it was set
 //	events/rule     bus, name        → rule
+//	events/rules    bus              → how many there are
 //	events/target   bus, rule, id    → target
 //	events/schedule rule             → what a rule with a schedule waits for, beside a timer of the same name
 //	events/archive  name             → archive

@@ -172,6 +172,48 @@ func (b *bench) drain() {
 
 func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
+// TestRuleQuota: a bus has its number of rules and no more; those of an older server's bus are counted.
+func TestRuleQuota(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := open(t, 1)
+		must(b.CreateEventBus(b.ctx, &events.CreateEventBusInput{Name: "orders"}))
+		put := func(name, code string) {
+			t.Helper()
+			_, err := b.PutRule(b.ctx, &events.PutRuleInput{Name: name, EventBusName: new("orders"), EventPattern: new(`{"source":["shop"]}`)})
+			if code == "" && err != nil || code != "" && !aws.IsCode(err, code) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		count := func(set store.Number) (n store.Number) {
+			must(0, b.db.Update(b.ctx, func(tx *store.Tx) error {
+				n, _ = ruleCounts.Get(tx, store.K("orders"))
+				if ruleCounts.Delete(tx, store.K("orders")); set > 0 {
+					ruleCounts.Put(tx, store.K("orders"), set)
+				}
+				return nil
+			}))
+			return n
+		}
+		put("a", "")
+		put("b", "")
+		put("a", "") // changed, not added
+		if n := count(0); n != 2 {
+			t.Errorf("%d rules are counted of 2", n)
+		}
+		put("c", "")
+		must(b.DeleteRule(b.ctx, &events.DeleteRuleInput{Name: "b", EventBusName: new("orders")}))
+		must(b.DeleteRule(b.ctx, &events.DeleteRuleInput{Name: "b", EventBusName: new("orders")})) // it is gone
+		if n := count(maxRules - 1); n != 2 {
+			t.Errorf("%d rules are counted of 2 that an older server made", n)
+		}
+		put("d", "")
+		put("e", "LimitExceededException")
+		put("a", "")
+		must(b.DeleteRule(b.ctx, &events.DeleteRuleInput{Name: "d", EventBusName: new("orders")}))
+		put("e", "")
+	})
+}
+
 func TestEveryTarget(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := open(t, 1)

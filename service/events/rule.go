@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fogbank/api/events"
+	"fogbank/aws"
 	"fogbank/pattern"
 	"fogbank/store"
 )
@@ -31,7 +32,24 @@ type rule struct {
 	CreatedBy   string
 }
 
-var rules = store.NewTable[rule]("events/rule", store.Regional)
+// rules are kept by bus and name; ruleCounts tell how many a bus has, but for buses to which none was added lately by
+// a server that counts.
+var (
+	rules      = store.NewTable[rule]("events/rule", store.Regional)
+	ruleCounts = store.NewCounter("events/rules", store.Regional)
+)
+
+// countRules returns how many rules a bus has. It counts them once.
+func countRules(tx *store.Tx, bus string) store.Number {
+	n, ok := ruleCounts.Get(tx, store.K(bus))
+	if !ok {
+		for range rules.Keys(tx, store.Range{Prefix: store.K(bus)}) {
+			n++
+		}
+		ruleCounts.Put(tx, store.K(bus), n)
+	}
+	return n
+}
 
 // router is all enabled rules of a bus, compiled; its ids are places in names.
 type router struct {
@@ -92,7 +110,7 @@ func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events
 	if err := checkRule(in, busName(in.GetEventBusName())); err != nil {
 		return nil, err
 	}
-	now := s.world.Now()
+	now, call := s.world.Now(), aws.CallFrom(ctx)
 	r := rule{Name: in.Name, Pattern: in.GetEventPattern(), Schedule: in.GetScheduleExpression(), Disabled: in.GetState() == events.RuleStateDisabled,
 		All: in.GetState() == events.RuleStateEnabledWithAllCloudtrailManagementEvents, Description: in.GetDescription(),
 		Role: in.GetRoleArn(), Tags: map[string]string{}, Created: now}
@@ -113,13 +131,10 @@ func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events
 		if had, ok := rules.Get(tx, store.K(b.Name, in.Name)); ok {
 			r.Tags, r.Created = had.Tags, had.Created
 		} else {
-			n := 0
-			for range rules.Keys(tx, store.Range{Prefix: store.K(b.Name), Limit: maxRules}) {
-				n++
-			}
-			if n >= maxRules {
+			if countRules(tx, b.Name) >= maxRules {
 				return errTooMany()
 			}
+			ruleCounts.Increase(tx, store.K(b.Name), 1)
 		}
 		rules.Put(tx, store.K(b.Name, in.Name), r)
 		out.RuleArn = new(string(ruleARN(tx.Account(), tx.Region(), b.Name, in.Name)))
@@ -127,7 +142,7 @@ func (s *Service) PutRule(ctx context.Context, in *events.PutRuleInput) (*events
 			return nil
 		}
 		return wind(tx, &r, now)
-	})
+	}, "events/rules/"+string(busARN(call, in.GetEventBusName()))) // all read and change the number of rules
 }
 
 // DeleteRule removes a rule that has no targets. One that is missing is no error.
@@ -140,7 +155,11 @@ func (s *Service) DeleteRule(ctx context.Context, in *events.DeleteRuleInput) (*
 		for range targets.Keys(tx, store.Range{Prefix: store.K(b.Name, in.Name), Limit: 1}) {
 			return invalid("Rule can't be deleted since it has targets.")
 		}
-		rules.Delete(tx, store.K(b.Name, in.Name))
+		if rules.Has(tx, store.K(b.Name, in.Name)) {
+			countRules(tx, b.Name)
+			ruleCounts.Increase(tx, store.K(b.Name), -1)
+			rules.Delete(tx, store.K(b.Name, in.Name))
+		}
 		if b.Name == defaultBus {
 			unwind(tx, in.Name)
 		}
