@@ -32,6 +32,8 @@ type Handler func(ctx context.Context, s Spec, in Invocation, log func(string)) 
 //	            "!" is an error instead, and a first text with a slash the media type of the response,
 //	            "prelude" that of one with a prelude; \0 is the byte 0
 //	trip:TEXT   logs its event, and fails if TEXT occurs in it
+//	tally:TEXT  logs its event, a batch of a tumbling window, and answers as the window's state how many records it had so
+//	            far; fails if TEXT occurs in it
 //	refuse:TEXT logs its event, a batch of a queue or stream, and answers that the records in which TEXT
 //	            occurs failed (ReportBatchItemFailures)
 type Fake struct {
@@ -113,6 +115,11 @@ func (f *Fake) standard(name, arg string) Handler {
 			}
 			return []byte("null"), nil
 		}
+	case "tally":
+		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
+			log(string(in.Payload))
+			return tally(in.Payload, arg)
+		}
 	case "refuse":
 		return func(_ context.Context, _ Spec, in Invocation, log func(string)) ([]byte, error) {
 			log(string(in.Payload))
@@ -152,6 +159,27 @@ func (f *Fake) stream(ctx context.Context, in Invocation, words []string) ([]byt
 		in.Stream.Write([]byte(strings.ReplaceAll(word, `\0`, "\x00")))
 	}
 	return nil, nil
+}
+
+// tally adds the records of a batch to the number that is its window's state, unless text, when there is one, occurs in it.
+func tally(event []byte, text string) ([]byte, error) {
+	if text != "" && bytes.Contains(event, []byte(text)) {
+		return nil, FakeError{Type: "Error", Message: "tripped over " + text}
+	}
+	var batch struct {
+		Records []json.RawMessage
+		State   json.RawMessage
+	}
+	if err := json.Unmarshal(event, &batch); err != nil {
+		return nil, err
+	}
+	n := 0
+	if string(batch.State) != "{}" {
+		if err := json.Unmarshal(batch.State, &n); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(map[string]int{"state": n + len(batch.Records)})
 }
 
 // refusals is a partial batch response naming the records in which text occurs.

@@ -20,6 +20,7 @@ const readRetry = time.Second
 type cursor struct {
 	At       string
 	Failures int `json:",omitempty"` // of the batch now at the front
+	Size     int `json:",omitempty"` // of that batch, which is tried again as it was; 0 when it was never tried
 }
 
 // TailOptions describe a consumer of a stream.
@@ -31,13 +32,23 @@ type TailOptions[R any] struct {
 	// Deliver handles records in order and returns how many are done with. With an error, the others are
 	// tried again; without one all must be.
 	Deliver func(ctx context.Context, records []R) (delivered int, err error)
+	// Counts tells the failures that Failed is to count from others. When nil all count.
+	Counts func(err error) bool
 	// Failed is asked after a failure what to do with the records at the front that were not delivered:
 	// skip so many (it has dealt with them), and wait. failures counts attempts on this front. When nil:
 	// nothing is skipped, and the wait begins at 100 ms and doubles to a minute.
 	Failed func(ctx context.Context, records []R, failures int, err error) (skip int, delay time.Duration)
-	Topic  string // woken when there may be new records
-	First  string // the cursor to begin with when none is stored
-	Limit  int    // records in a batch; 100 when 0
+	// Begin, when not nil, is called before the first records of a batch are read.
+	Begin func()
+	// Also, when not nil, is called in each transaction that stores the cursor, for what is to change with it.
+	Also func(tx *store.Tx)
+	// Urgent, when not nil, says of records that they are not to wait for more.
+	Urgent func(records []R) bool
+	// Again, when not nil, is when to read again although nothing new came; zero is never.
+	Again func() time.Time
+	Topic string // woken when there may be new records
+	First string // the cursor to begin with when none is stored
+	Limit int    // records in a batch; 100 when 0
 	// Linger is how long to wait for a full batch after the first record came.
 	Linger time.Duration
 }
@@ -128,10 +139,22 @@ func (t *Tail[R]) follow(ctx context.Context, db *store.DB, w *world.World, log 
 		case delay > 0:
 			w.Wait(ctx, nil, delay)
 		case !did:
-			w.Wait(ctx, changed, 1000*time.Hour)
+			w.WaitUntil(ctx, changed, t.again(w.Now()))
 		}
 	}
 }
+
+// again is when to read although nothing new came.
+func (t *Tail[R]) again(now time.Time) time.Time {
+	if t.o.Again != nil {
+		if at := t.o.Again(); !at.IsZero() {
+			return at
+		}
+	}
+	return now.Add(1000 * time.Hour)
+}
+
+func (t *Tail[R]) urgent(records []R) bool { return t.o.Urgent != nil && t.o.Urgent(records) }
 
 // Step reads and delivers at most one batch and stores the cursor: for simulations. It reports whether
 // there was anything to do.
@@ -145,11 +168,18 @@ func (t *Tail[R]) step(ctx context.Context, db *store.DB, w *world.World, watch 
 	if err != nil {
 		return false, readRetry, err
 	}
-	records, next, err := t.o.Read(ctx, at.At, t.o.Limit)
+	limit := t.o.Limit
+	if at.Size > 0 {
+		limit = at.Size
+	}
+	if t.o.Begin != nil {
+		t.o.Begin()
+	}
+	records, next, err := t.o.Read(ctx, at.At, limit)
 	if err != nil {
 		return false, readRetry, err
 	}
-	if len(records) > 0 && len(records) < t.o.Limit && t.o.Linger > 0 && at.Failures == 0 && watch != nil {
+	if len(records) > 0 && t.o.Linger > 0 && at.Size == 0 && watch != nil {
 		if records, next, err = t.linger(ctx, w, watch, records, next); err != nil {
 			return false, readRetry, err
 		}
@@ -184,7 +214,7 @@ func (t *Tail[R]) position(ctx context.Context, db *store.DB) (cursor, error) {
 // linger reads on until the batch is full or Linger has passed.
 func (t *Tail[R]) linger(ctx context.Context, w *world.World, watch *store.Watch, records []R, next string) ([]R, string, error) {
 	until := w.Now().Add(t.o.Linger)
-	for len(records) < t.o.Limit {
+	for len(records) < t.o.Limit && !t.urgent(records) {
 		changed := watch.Changed()
 		more, then, err := t.o.Read(ctx, next, t.o.Limit-len(records))
 		if err != nil {
@@ -194,7 +224,7 @@ func (t *Tail[R]) linger(ctx context.Context, w *world.World, watch *store.Watch
 			records, next = append(records, more...), then
 			continue
 		}
-		if !w.WaitUntil(ctx, changed, until) {
+		if t.urgent(records) || !w.WaitUntil(ctx, changed, until) {
 			break
 		}
 	}
@@ -211,16 +241,20 @@ func (t *Tail[R]) hand(ctx context.Context, db *store.DB, at cursor, records []R
 		return true, 0, t.save(ctx, db, cursor{At: next})
 	}
 	n = min(max(n, 0), len(records))
-	failures := at.Failures + 1
+	failures := at.Failures
 	if n > 0 {
-		failures = 1
+		failures = 0
 	}
+	if t.o.Counts == nil || t.o.Counts(problem) {
+		failures++
+	}
+	size := len(records) - n
 	skip, delay := 0, backOff(failures)
 	if t.o.Failed != nil {
 		skip, delay = t.o.Failed(ctx, records[n:], failures, problem)
 	}
 	if skip > 0 {
-		n, failures = min(n+skip, len(records)), 0
+		n, failures, size = min(n+skip, len(records)), 0, 0
 	}
 	if n < len(records) {
 		next = at.At
@@ -230,7 +264,7 @@ func (t *Tail[R]) hand(ctx context.Context, db *store.DB, at cursor, records []R
 			return true, readRetry, err
 		}
 	}
-	if err := t.save(ctx, db, cursor{At: next, Failures: failures}); err != nil {
+	if err := t.save(ctx, db, cursor{At: next, Failures: failures, Size: size}); err != nil {
 		return true, readRetry, err
 	}
 	return true, delay, problem
@@ -240,6 +274,9 @@ func (t *Tail[R]) hand(ctx context.Context, db *store.DB, at cursor, records []R
 func (t *Tail[R]) save(ctx context.Context, db *store.DB, c cursor) error {
 	err := db.UpdateSoon(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		cursors.Put(tx, store.K(t.o.Name), c)
+		if t.o.Also != nil {
+			t.o.Also(tx)
+		}
 		return nil
 	})
 	if err == nil {

@@ -73,6 +73,7 @@ type history struct {
 	disk   *vfs.MemFS
 	cloud  *fogbank.Cloud
 	world  *world.World
+	lanes  int32 // ParallelizationFactor of the mapping; 0 is 1
 
 	mu      sync.Mutex
 	epoch   int            // of the machine: a power cut begins a new one
@@ -226,7 +227,7 @@ func (h *history) deploy() {
 	must(lambda.Client{Invoker: run}.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: "changed", Role: role.Role.Arn, Runtime: new("provided.al2023"),
 		Handler: new("changed"), Code: lambda.FunctionCode{ZipFile: []byte("not looked at by a Fake")}}))
 	must(lambda.Client{Invoker: run}.CreateEventSourceMapping(ctx, &lambda.CreateEventSourceMappingInput{FunctionName: "changed",
-		EventSourceArn: table.TableDescription.LatestStreamArn, StartingPosition: new("TRIM_HORIZON"), BatchSize: new(int32(5))}))
+		EventSourceArn: table.TableDescription.LatestStreamArn, StartingPosition: new("TRIM_HORIZON"), BatchSize: new(int32(5)), ParallelizationFactor: new(max(h.lanes, 1))}))
 }
 
 // drain gives every retry its time, reads the queue and checks it against what was acknowledged.

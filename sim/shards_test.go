@@ -14,13 +14,13 @@ import (
 )
 
 // TestSplitHistories plays histories whose stream is written to so fast that its shards are split, with power cuts: the function
-// still gets every change, in order per item, and children of shards after their parents.
+// still gets every change, in order per item, and children of shards after their parents; with lanes too.
 func TestSplitHistories(t *testing.T) {
 	for n := range uint64(2) {
 		t.Run(fmt.Sprintf("seed%d", n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &history{t: t, chance: rand.New(rand.NewPCG(n, 4)), faults: rand.New(rand.NewPCG(n, 5)), disk: vfs.NewCrashableMem(),
-					acked: map[string]int{}, seen: map[string]int{}}
+					acked: map[string]int{}, seen: map[string]int{}, lanes: int32(1 + 3*n)}
 				h.open(n)
 				h.deploy()
 				for step := range 360 {

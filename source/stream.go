@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"fogbank/api/dynamodbstreams"
@@ -42,7 +41,6 @@ type Record struct {
 	JSON     []byte // as consumers of streams get it
 	Sequence string
 	At       time.Time
-	item     uint64 // a hash of the item's key: records of one item are delivered in order
 }
 
 // Why records are given up.
@@ -64,9 +62,10 @@ type Stream struct {
 	Start      string    // TRIM_HORIZON or LATEST
 	Since      time.Time // when the consumer was made: where LATEST was
 	Batch      int
-	Parallel   int // batches of a shard at once
+	Parallel   int // lanes of a shard: batches at once
 	Window     time.Duration
-	MaxBytes   int // of a batch's records
+	Tumbling   time.Duration // the length of tumbling windows, whole seconds; 0: none
+	MaxBytes   int           // of a batch's records
 	Bisect     bool
 	MaxRetries int32 // or Forever
 	MaxAge     int32 // seconds, or Forever
@@ -76,55 +75,93 @@ type Stream struct {
 	Role func(ctx context.Context, have *Session) (*Session, error)
 	// Deliver handles records in order and returns how many are done with; those after are tried again.
 	Deliver func(ctx context.Context, records []Record) (done int, err error)
+	// Aggregate is Deliver with tumbling windows: it also puts the consumer's new state into the window. Without
+	// records it is the last call for the window, or the last with this state when the window is Early.
+	Aggregate func(ctx context.Context, shard string, records []Record, w *Window) (done int, err error)
 	// Counts tells the failures that use up retries from those that only delay.
 	Counts func(err error) bool
-	// GiveUp takes records that are not tried again; count is of attempts. With nil they are dropped.
+	// GiveUp takes records that are not tried again. Count is of the attempts that failed, cause what the last failed with:
+	// nil when the records were too old before that. With nil they are dropped.
 	GiveUp func(ctx context.Context, shard string, records []Record, condition string, count int, cause error) error
 	// Note is told what became of each batch or read.
 	Note func(ctx context.Context, err error)
 }
 
-// shardReader reads one shard for a tail.
-type shardReader struct {
+// laneReader reads a lane of a shard for a tail: the records of the items that chance put there. A lane has its own
+// position, batches and failures; one that fails holds no other up.
+type laneReader struct {
 	*Stream
 	shard string
+	lane  int
 	ends  chan<- string
 	as    *Session
 
 	cursor, iterator string // the iterator that goes on after cursor
 	ended            bool
+
+	busy  int // failures in a row, also those that do not count
+	tried int // counted failures of the records at the front
+
+	windows windows
 }
 
-// tail makes the tail of a shard. Its goroutine is the only one that uses the reader.
-func (s *Stream) tail(shard, first string, ends chan<- string) *relay.Tail[Record] {
-	h := &shardReader{Stream: s, shard: shard, ends: ends}
-	return relay.NewTail(s.Account, s.Region, relay.TailOptions[Record]{
-		Name: s.Name + "/" + shard, Topic: string(s.ARN) + "/" + shard, First: first, Limit: s.Batch * s.Parallel,
+// tail makes the tail of a lane. Its goroutine is the only one that uses the reader.
+func (s *Stream) tail(shard string, lane int, first string, ends chan<- string) *relay.Tail[Record] {
+	h := &laneReader{Stream: s, shard: shard, lane: lane, ends: ends}
+	o := relay.TailOptions[Record]{
+		Name: s.Name + "/" + shard + s.laneName(lane), Topic: string(s.ARN) + "/" + shard, First: first, Limit: s.Batch,
 		Linger: s.Window,
-		Read:   h.read, Deliver: h.deliver, Failed: h.failed,
-	})
+		Read:   h.read, Deliver: h.deliver, Counts: s.Counts, Failed: h.failed,
+	}
+	if s.Aggregate != nil {
+		o.Begin, o.Also, o.Urgent, o.Again = h.begin, h.saveWindow, h.urgent, h.again
+	}
+	return relay.NewTail(s.Account, s.Region, o)
+}
+
+// laneName is the end of the names under which a lane's state is stored; nothing when there is one lane only.
+func (s *Stream) laneName(lane int) string {
+	if s.Parallel <= 1 {
+		return ""
+	}
+	return "/" + strconv.Itoa(lane) + "of" + strconv.Itoa(s.Parallel)
 }
 
 // read is relay.TailOptions.Read: records that pass the filters, and the cursor after the last one looked at.
-func (h *shardReader) read(ctx context.Context, cursor string, limit int) (out []Record, next string, err error) {
+func (h *laneReader) read(ctx context.Context, cursor string, limit int) (out []Record, next string, err error) {
 	if cursor == cursorEnd {
 		h.finish(ctx)
 		return nil, cursor, nil
+	}
+	if h.Aggregate != nil {
+		if err := h.loadWindows(ctx); err != nil {
+			return nil, cursor, err
+		}
+		if h.overdue() {
+			return endOfWindow, cursor, nil
+		}
 	}
 	if h.as, err = h.Role(ctx, h.as); err == nil {
 		source := aws.ARN(string(h.ARN))
 		out, next, err = h.pages(h.as.In(ctx, source.Account(), source.Region()), cursor, limit)
 	}
-	if err != nil && ctx.Err() == nil {
-		h.iterator = ""
-		h.Note(ctx, err)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.iterator = ""
+			h.Note(ctx, err)
+		}
+		return out, next, err
 	}
-	return out, next, err
+	if len(out) == 0 && h.over(next == cursorEnd, next == cursor) {
+		return endOfWindow, next, nil
+	}
+	h.windows.gathering = len(out) > 0 || h.windows.gathering
+	return out, next, nil
 }
 
 // finish tells, once, that the shard is done with. It is called when that is stored, so never while records of the
 // shard are still to be delivered.
-func (h *shardReader) finish(ctx context.Context) {
+func (h *laneReader) finish(ctx context.Context) {
 	if !h.ended {
 		h.ended = true
 		select {
@@ -135,7 +172,7 @@ func (h *shardReader) finish(ctx context.Context) {
 }
 
 // pages reads until the batch is full, the shard has no more for now, or enough was looked at.
-func (h *shardReader) pages(ctx context.Context, cursor string, limit int) (out []Record, next string, err error) {
+func (h *laneReader) pages(ctx context.Context, cursor string, limit int) (out []Record, next string, err error) {
 	next = cursor
 	iterator, fresh := h.iterator, false
 	if h.cursor != cursor || iterator == "" {
@@ -159,15 +196,21 @@ func (h *shardReader) pages(ctx context.Context, cursor string, limit int) (out 
 			return nil, cursor, err
 		}
 		for i := range page.Records {
-			rec := h.convert(&page.Records[i])
-			if size+len(rec.JSON) > h.MaxBytes && len(out) > 0 {
+			seq := cursorAfter + page.Records[i].Dynamodb.GetSequenceNumber()
+			rec, ok := h.take(cursor, &page.Records[i])
+			if !ok {
+				next = seq
+				continue
+			}
+			if size+len(rec.JSON) > h.MaxBytes && len(out) > 0 || h.later(rec.At) {
 				h.iterator = ""
+				if len(out) == 0 && !h.windows.gathering {
+					return endOfWindow, cursor, nil
+				}
 				return out, next, nil
 			}
-			next = cursorAfter + rec.Sequence
-			if h.wants(cursor, &page.Records[i], rec) {
-				out, size = append(out, rec), size+len(rec.JSON)+1
-			}
+			next = seq
+			out, size = append(out, rec), size+len(rec.JSON)+1
 		}
 		if page.NextShardIterator == nil {
 			if len(out) == 0 {
@@ -187,16 +230,25 @@ func (h *shardReader) pages(ctx context.Context, cursor string, limit int) (out 
 
 func expired(err error) bool { return aws.IsCode(err, "ExpiredIteratorException") }
 
-// wants reports whether a record is for the consumer.
-func (h *shardReader) wants(cursor string, raw *dynamodbstreams.Record, rec Record) bool {
-	if cursor == cursorSince && rec.At.Before(h.Since.Truncate(time.Second)) {
-		return false
+// take converts a record, if it is of this lane and for the consumer.
+func (h *laneReader) take(cursor string, raw *dynamodbstreams.Record) (rec Record, ok bool) {
+	if cursor == cursorSince && raw.Dynamodb.GetApproximateCreationDateTime().Before(h.Since.Truncate(time.Second)) {
+		return rec, false
 	}
-	return h.Filters.Match(rec.JSON)
+	keys := raw.Dynamodb.Keys.AppendJSON(nil)
+	if h.Parallel > 1 {
+		hash := fnv.New64a()
+		hash.Write(keys)
+		if hash.Sum64()%uint64(h.Parallel) != uint64(h.lane) {
+			return rec, false
+		}
+	}
+	rec = h.convert(raw, keys)
+	return rec, h.Filters.Match(rec.JSON)
 }
 
 // open gets an iterator for a cursor. When next differs from cursor, the position itself is to be stored first.
-func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next string, err error) {
+func (h *laneReader) open(ctx context.Context, cursor string) (iterator, next string, err error) {
 	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: string(h.ARN), ShardId: h.shard, ShardIteratorType: "TRIM_HORIZON"}
 	if at, ok := strings.CutPrefix(cursor, cursorAt); ok {
 		return at, cursor, nil
@@ -230,74 +282,55 @@ func (h *shardReader) open(ctx context.Context, cursor string) (iterator, next s
 }
 
 // gone reports whether err says that the shard, which was there, was trimmed with all its records.
-func (h *shardReader) gone(err error) bool {
+func (h *laneReader) gone(err error) bool {
 	return aws.IsCode(err, "ResourceNotFoundException") && strings.HasSuffix(err.Error(), "Shard does not exist")
 }
 
-// deliver is relay.TailOptions.Deliver: it hands the records over, in as many lanes at
-// once as Parallel says. Records of one item are in one lane.
-func (h *shardReader) deliver(ctx context.Context, records []Record) (n int, err error) {
-	if h.Parallel > 1 && len(records) > 1 {
-		n, err = h.deliverLanes(ctx, records)
+// deliver is relay.TailOptions.Deliver: it hands the records over, but for those at the front that are too old.
+func (h *laneReader) deliver(ctx context.Context, records []Record) (n int, err error) {
+	h.windows.changed = false
+	if isEndOfWindow(records) {
+		err = h.endWindow(ctx)
+		n = len(records)
+		if err != nil {
+			n = 0
+		}
 	} else {
-		n, err = h.deliverBatch(ctx, records)
+		old := h.tooOld(records)
+		if old > 0 && h.GiveUp != nil {
+			if err := h.GiveUp(ctx, h.shard, records[:old], TooOld, h.tried, nil); err != nil {
+				return 0, err
+			}
+		}
+		if old == len(records) {
+			h.busy, h.tried = 0, 0
+			return old, nil
+		}
+		n, err = h.deliverBatch(ctx, records[old:])
+		n += old
+	}
+	if err == nil || n > 0 {
+		h.busy, h.tried = 0, 0
 	}
 	h.Note(ctx, err)
 	return n, err
 }
 
-// lane is a part of a batch, with the places its records had in it.
-type lane struct {
-	records []Record
-	places  []int
-	failed  int // place of the first record not delivered
-	err     error
-}
-
-// deliverLanes delivers lanes at once. What follows the first record that failed is delivered again, also
-// in lanes that did not fail.
-func (h *shardReader) deliverLanes(ctx context.Context, records []Record) (int, error) {
-	lanes := make([]lane, h.Parallel)
-	for i := range records {
-		l := &lanes[records[i].item%uint64(len(lanes))]
-		l.records, l.places = append(l.records, records[i]), append(l.places, i)
+// tooOld is how many records at the front are older than they may be.
+func (h *laneReader) tooOld(records []Record) (n int) {
+	if h.MaxAge < 0 {
+		return 0
 	}
-	var busy sync.WaitGroup
-	for i := range lanes {
-		l := &lanes[i]
-		if len(l.records) == 0 {
-			continue
-		}
-		busy.Add(1)
-		h.World.Go(func(context.Context) {
-			defer busy.Done()
-			h.deliverLane(ctx, l)
-		})
+	since := h.World.Now().Add(-time.Duration(h.MaxAge) * time.Second)
+	for n < len(records) && records[n].At.Before(since) {
+		n++
 	}
-	busy.Wait()
-	n, err := len(records), error(nil)
-	for i := range lanes {
-		if l := &lanes[i]; l.err != nil && (err == nil || l.failed < n) {
-			n, err = l.failed, l.err
-		}
-	}
-	return n, err
-}
-
-// deliverLane delivers a lane by batches of size Batch.
-func (h *shardReader) deliverLane(ctx context.Context, l *lane) {
-	for at := 0; at < len(l.records); at += h.Batch {
-		n, err := h.deliverBatch(ctx, l.records[at:min(at+h.Batch, len(l.records))])
-		if err != nil {
-			l.failed, l.err = l.places[min(at+n, len(l.places)-1)], err
-			return
-		}
-	}
+	return n
 }
 
 // deliverBatch hands the records over, and halves of them while that fails, if Bisect says so.
-func (h *shardReader) deliverBatch(ctx context.Context, records []Record) (int, error) {
-	n, err := h.Deliver(ctx, records)
+func (h *laneReader) deliverBatch(ctx context.Context, records []Record) (int, error) {
+	n, err := h.hand(ctx, records)
 	switch {
 	case err == nil:
 		return len(records), nil
@@ -305,44 +338,49 @@ func (h *shardReader) deliverBatch(ctx context.Context, records []Record) (int, 
 		return n, err
 	}
 	half := len(records) / 2
-	if n, err = h.deliverBatch(ctx, records[:half]); err != nil {
-		return n, err
+	if n, halved := h.deliverBatch(ctx, records[:half]); halved != nil {
+		return n, halved
+	}
+	if h.windows.ending() {
+		return half, err
 	}
 	n, err = h.deliverBatch(ctx, records[half:])
 	return half + n, err
 }
 
 // failed is relay.TailOptions.Failed: it gives records up that failed too often or are too old.
-func (h *shardReader) failed(ctx context.Context, records []Record, failures int, err error) (skip int, delay time.Duration) {
-	delay = min(firstDelay<<min(failures-1, 20), longestDelay)
-	if !h.Counts(err) {
+func (h *laneReader) failed(ctx context.Context, records []Record, failures int, err error) (skip int, delay time.Duration) {
+	delay = min(firstDelay<<min(max(h.busy, failures-1), 20), longestDelay)
+	h.busy, h.tried = h.busy+1, failures
+	if isEndOfWindow(records) {
 		return 0, delay
 	}
-	condition := ""
-	if h.MaxRetries >= 0 && failures > int(h.MaxRetries) {
-		condition = RetriesExhausted
+	if age := h.World.Now().Sub(records[0].At); h.MaxAge >= 0 {
+		delay = min(delay, max(time.Duration(h.MaxAge)*time.Second-age, 0)+time.Millisecond)
 	}
-	if age := h.World.Now().Sub(records[0].At); h.MaxAge >= 0 && age > time.Duration(h.MaxAge)*time.Second {
-		condition = TooOld
-	}
-	if condition == "" {
-		return 0, delay
-	}
-	skip = len(records)
-	if h.Bisect || h.Parallel > 1 {
-		skip = 1 // what follows has not failed, or not alone
+	condition := TooOld
+	skip = h.tooOld(records)
+	if skip == 0 {
+		if !h.Counts(err) || h.MaxRetries < 0 || failures <= int(h.MaxRetries) {
+			return 0, delay
+		}
+		condition, skip = RetriesExhausted, len(records)
+		if h.Bisect {
+			skip = 1 // what follows has not failed, or not alone
+		}
 	}
 	if h.GiveUp != nil {
 		if err := h.GiveUp(ctx, h.shard, records[:skip], condition, failures, err); err != nil {
 			return 0, delay
 		}
 	}
+	h.busy, h.tried = 0, 0
 	return skip, 0
 }
 
-// convert writes a record as consumers get it.
+// convert writes a record as consumers get it; keys are its item's.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
-func (h *shardReader) convert(in *dynamodbstreams.Record) Record {
+func (h *laneReader) convert(in *dynamodbstreams.Record, keys []byte) Record {
 	d := in.Dynamodb
 	out := Record{ID: in.GetEventID(), Sequence: d.GetSequenceNumber(), At: d.GetApproximateCreationDateTime()}
 	b := make([]byte, 0, 1024)
@@ -364,12 +402,7 @@ func (h *shardReader) convert(in *dynamodbstreams.Record) Record {
 	}
 	b = append(b, `"dynamodb":{"ApproximateCreationDateTime":`...)
 	b = strconv.AppendInt(b, out.At.Unix(), 10)
-	b = append(b, `,"Keys":`...)
-	keys := len(b)
-	b = d.Keys.AppendJSON(b)
-	hash := fnv.New64a()
-	hash.Write(b[keys:])
-	out.item = hash.Sum64()
+	b = append(append(b, `,"Keys":`...), keys...)
 	if d.NewImage != nil {
 		b = d.NewImage.AppendJSON(append(b, `,"NewImage":`...))
 	}

@@ -3,8 +3,8 @@
 //
 // Promises:
 //   - A function is there when CreateFunction has answered: its package is synced before its row is.
-//   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, for up to six hours while the function is throttled, and
-//     goes to the dead-letter queue or the failure destination after the last.
+//   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, and for up to six
+//     hours while the function is throttled; then it goes to the dead-letter queue and the failure destination.
 //   - A mapping delivers each record of a stream at least once, in order within a shard; its position
 //     survives restarts. A message of a queue is deleted only after the function took it.
 //   - A function's calls are made with its execution role, and so are a mapping's: what the role may not
@@ -23,7 +23,7 @@
 //	lambda/layer      (layer, number) → a version of a layer; lambda/layerpolicy: its policy
 //	lambda/layernumber layer → the last number given to a version
 //	lambda/mapping    uuid → an event-source mapping
-//	lambda/position   (uuid, shard) → how far a stream was delivered
+//	relay/cursor      "uuid/shard/lane" → how far a stream was delivered; source/window: its open window
 //	lambda/known      Global: (account, region, uuid) → nothing; every mapping there is
 //	lambda/package    Global: (package, account, region, holder) → nothing; who uses which package: a
 //	                  function, a version "name:1" or a layer "layer:name:1"

@@ -10,7 +10,7 @@ import (
 	"fogbank/api/sqs"
 	"fogbank/aws"
 	"fogbank/pattern"
-	"fogbank/relay"
+	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -28,7 +28,8 @@ type mapping struct {
 	MaxRetries     int32 // -1: for ever
 	MaxAgeSeconds  int32 // -1: for ever
 	Parallel       int32
-	Partial        bool // ReportBatchItemFailures
+	Tumbling       int32 `json:",omitempty"` // seconds, or 0
+	Partial        bool  // ReportBatchItemFailures
 	Filters        []string
 	OnFailure      string // ARN, or ""
 	MaxConcurrency int32  // 0: the default
@@ -147,30 +148,27 @@ func newMapping(r reference, in *lambda.CreateEventSourceMappingInput) (*mapping
 	default:
 		return nil, lambda.InvalidParameterValueException("Unrecognized event source.")
 	}
-	if in.GetTumblingWindowInSeconds() > 0 {
-		return nil, unwritten("tumbling windows")
-	}
 	return m, m.change(mappingSettings{
 		batch: in.BatchSize, window: in.MaximumBatchingWindowInSeconds, filters: in.FilterCriteria, destination: in.DestinationConfig,
 		age: in.MaximumRecordAgeInSeconds, bisect: in.BisectBatchOnFunctionError, retries: in.MaximumRetryAttempts,
-		parallel: in.ParallelizationFactor, responses: in.FunctionResponseTypes, scaling: in.ScalingConfig,
+		parallel: in.ParallelizationFactor, tumbling: in.TumblingWindowInSeconds, responses: in.FunctionResponseTypes, scaling: in.ScalingConfig,
 	})
 }
 
 // mappingSettings are what creating and updating a mapping share; nil means unchanged.
 type mappingSettings struct {
-	batch, window, age, retries, parallel *int32
-	bisect                                *bool
-	filters                               *lambda.FilterCriteria
-	destination                           *lambda.DestinationConfig
-	responses                             []string
-	scaling                               *lambda.ScalingConfig
+	batch, window, age, retries, parallel, tumbling *int32
+	bisect                                          *bool
+	filters                                         *lambda.FilterCriteria
+	destination                                     *lambda.DestinationConfig
+	responses                                       []string
+	scaling                                         *lambda.ScalingConfig
 }
 
 // change puts settings into m and checks the whole.
 func (m *mapping) change(set mappingSettings) error {
-	if m.isQueue() && (set.age != nil || set.bisect != nil || set.retries != nil || set.parallel != nil) {
-		return lambda.InvalidParameterValueException("The parameters MaximumRecordAgeInSeconds, BisectBatchOnFunctionError, MaximumRetryAttempts and ParallelizationFactor are not supported for SQS event sources.")
+	if m.isQueue() && (set.age != nil || set.bisect != nil || set.retries != nil || set.parallel != nil || set.tumbling != nil) {
+		return lambda.InvalidParameterValueException("The parameters MaximumRecordAgeInSeconds, BisectBatchOnFunctionError, MaximumRetryAttempts, ParallelizationFactor and TumblingWindowInSeconds are not supported for SQS event sources.")
 	}
 	if set.scaling != nil && !m.isQueue() {
 		return lambda.InvalidParameterValueException("ScalingConfig is only supported for SQS event sources.")
@@ -180,6 +178,7 @@ func (m *mapping) change(set mappingSettings) error {
 	put(&m.MaxAgeSeconds, set.age)
 	put(&m.MaxRetries, set.retries)
 	put(&m.Parallel, set.parallel)
+	put(&m.Tumbling, set.tumbling)
 	put(&m.Bisect, set.bisect)
 	if set.responses != nil {
 		m.Partial = len(set.responses) > 0
@@ -305,7 +304,7 @@ func (m *mapping) describe(r reference, state, result string) *lambda.EventSourc
 	}
 	c.StartingPosition, c.ParallelizationFactor = &m.Start, &m.Parallel
 	c.MaximumRecordAgeInSeconds, c.MaximumRetryAttempts, c.BisectBatchOnFunctionError = &m.MaxAgeSeconds, &m.MaxRetries, &m.Bisect
-	c.TumblingWindowInSeconds = new(int32(0))
+	c.TumblingWindowInSeconds = &m.Tumbling
 	c.DestinationConfig = &lambda.DestinationConfig{OnFailure: &lambda.OnFailure{}}
 	if m.OnFailure != "" {
 		c.DestinationConfig.OnFailure.Destination = &m.OnFailure
@@ -391,9 +390,6 @@ func (s *Service) ListEventSourceMappings(ctx context.Context, in *lambda.ListEv
 
 // UpdateEventSourceMapping changes what the request names.
 func (s *Service) UpdateEventSourceMapping(ctx context.Context, in *lambda.UpdateEventSourceMappingInput) (out *lambda.UpdateEventSourceMappingOutput, err error) {
-	if in.GetTumblingWindowInSeconds() > 0 {
-		return nil, unwritten("tumbling windows")
-	}
 	now, revision := s.world.Now(), s.world.Hex(8)
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		m, result, err := findMapping(tx, in.UUID)
@@ -413,7 +409,7 @@ func (s *Service) UpdateEventSourceMapping(ctx context.Context, in *lambda.Updat
 		err = m.change(mappingSettings{
 			batch: in.BatchSize, window: in.MaximumBatchingWindowInSeconds, filters: in.FilterCriteria, destination: in.DestinationConfig,
 			age: in.MaximumRecordAgeInSeconds, bisect: in.BisectBatchOnFunctionError, retries: in.MaximumRetryAttempts,
-			parallel: in.ParallelizationFactor, responses: in.FunctionResponseTypes, scaling: in.ScalingConfig,
+			parallel: in.ParallelizationFactor, tumbling: in.TumblingWindowInSeconds, responses: in.FunctionResponseTypes, scaling: in.ScalingConfig,
 		})
 		if err != nil {
 			return err
@@ -436,7 +432,7 @@ func (s *Service) DeleteEventSourceMapping(ctx context.Context, in *lambda.Delet
 		}
 		mappings.Delete(tx, store.K(in.UUID))
 		results.Delete(tx, store.K(in.UUID))
-		relay.ForgetTails(tx, in.UUID)
+		source.Forget(tx, in.UUID)
 		known.Delete(tx, store.K(tx.Account(), tx.Region(), in.UUID))
 		tx.Wake(mappingsTopic)
 		out = m.describe(here(ctx), stateDeleting, result)

@@ -7,7 +7,6 @@ import (
 
 	"fogbank/aws"
 	"fogbank/compute"
-	"fogbank/relay"
 	"fogbank/source"
 	"fogbank/store"
 )
@@ -65,7 +64,7 @@ func (r *runner) forget() {
 		// A failure leaves a few rows behind that nothing reads.
 		r.s.db.Update(ctx, func(tx *store.Tx) error {
 			if !mappings.Has(tx, store.K(r.m.UUID)) {
-				relay.ForgetTails(tx, r.m.UUID)
+				source.Forget(tx, r.m.UUID)
 			}
 			return nil
 		})

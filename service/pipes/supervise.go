@@ -10,7 +10,6 @@ import (
 	"fogbank/api/pipes"
 	"fogbank/api/sqs"
 	"fogbank/aws"
-	"fogbank/relay"
 	"fogbank/source"
 	"fogbank/store"
 )
@@ -163,7 +162,7 @@ func (r *runner) remove(ctx context.Context) error {
 		table.Delete(tx, store.K(r.p.Name))
 		reasons.Delete(tx, store.K(r.p.Name))
 		known.Delete(tx, store.K(tx.Account(), tx.Region(), r.p.Name))
-		relay.ForgetTails(tx, r.p.ID)
+		source.Forget(tx, r.p.ID)
 		return nil
 	})
 }
