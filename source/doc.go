@@ -10,6 +10,6 @@
 //
 // Table (Regional): source/window (consumer, shard, lane) → the open window and its state.
 //
-// Bounds: 10 batches of a queue in work unless Workers says otherwise; a batch ends at MaxBytes, a window early when
+// Bounds: 1,250 batches of a queue in work unless Workers says otherwise, 5 at first; a batch ends at MaxBytes, a window early when
 // its state is larger than 1 MB.
 package source

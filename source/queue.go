@@ -8,6 +8,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"fogbank/api/sqs"
@@ -19,7 +22,9 @@ import (
 const (
 	longPoll     = 20 // seconds, the longest SQS allows
 	receiveMost  = 10 // messages of one ReceiveMessage, entries of one DeleteMessageBatch
-	queueWorkers = 10 // batches of a queue in work at once, unless Workers says otherwise
+	firstWorkers = 5  // batches of a queue in work at once, at first
+	mostWorkers  = 1250
+	workerDelay  = 200 * time.Millisecond // after which there may be one more
 )
 
 // Message is a message of a queue.
@@ -38,7 +43,7 @@ type Queue struct {
 	Batch    int
 	Window   time.Duration // how long a batch may take to fill
 	MaxBytes int           // of a batch's records
-	Workers  int
+	Workers  int           // batches in work at once, at most; 0: mostWorkers
 	Filters  Filters
 
 	// Role returns the session to read with: have, which may be nil, while it is good.
@@ -57,31 +62,22 @@ func (q *Queue) url() string {
 // Follow receives messages and hands them over until ctx ends; then it waits for the batches
 // in work.
 func (q *Queue) Follow(ctx context.Context) {
-	workers := queueWorkers
-	if q.Workers > 0 {
-		workers = q.Workers
-	}
-	slots := make(chan struct{}, workers)
-	defer func() {
-		for range workers {
-			slots <- struct{}{}
-		}
-	}()
+	var working sync.WaitGroup
+	defer working.Wait()
+	w := q.newWorkers()
 	var as *Session
 	failures := 0
-	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
+	for w.await(ctx) {
+		began := q.World.Now()
 		batch, have, err := q.gather(ctx, as)
 		as = have
-		if len(batch) == 0 {
-			<-slots
-		} else {
+		w.note(began, q.World.Now(), len(batch) > 0)
+		if len(batch) > 0 {
+			working.Add(1)
+			w.busy.Add(1)
 			q.World.Go(func(context.Context) {
-				defer func() { <-slots }()
+				defer working.Done()
+				defer w.done()
 				q.Note(ctx, q.handle(ctx, have, batch))
 			})
 		}
@@ -91,6 +87,81 @@ func (q *Queue) Follow(ctx context.Context) {
 			q.Note(ctx, err)
 			q.World.Wait(ctx, nil, min(firstDelay<<min(failures, 20), longestDelay))
 		}
+	}
+}
+
+// workers are the batches in work. Of a standard queue there may be firstWorkers and, as long as messages are waiting, one
+// more each workerDelay: 300 a minute. A FIFO queue hands out no message of a group that is in work, so that its groups
+// are the limit.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+type workers struct {
+	world       *world.World
+	busy        atomic.Int32
+	ended       chan struct{} // a batch is done
+	first, most int
+	base        int       // how many there may be at since
+	since       time.Time // since when messages are waiting; zero: none are
+}
+
+func (q *Queue) newWorkers() *workers {
+	w := &workers{world: q.World, ended: make(chan struct{}, 1), most: mostWorkers}
+	if q.Workers > 0 {
+		w.most = q.Workers
+	}
+	w.first = min(firstWorkers, w.most)
+	if strings.HasSuffix(string(q.ARN), ".fifo") {
+		w.first = w.most
+	}
+	w.base = w.first
+	return w
+}
+
+// limit is how many batches may be in work at a time.
+func (w *workers) limit(now time.Time) int {
+	if w.since.IsZero() {
+		return w.base
+	}
+	return min(w.most, w.base+int(now.Sub(w.since)/workerDelay))
+}
+
+// note takes in what a poll showed: messages were waiting if it did not have to wait for them. Else there may be one more
+// batch than are in work, for the next message.
+func (w *workers) note(began, now time.Time, some bool) {
+	if waited := now.Sub(began) >= workerDelay; waited || !some {
+		w.since = time.Time{}
+		w.base = min(max(w.first, int(w.busy.Load())+2), w.most)
+	} else if w.since.IsZero() {
+		w.since = began
+	}
+}
+
+// await waits until one more batch may be in work, and reports whether ctx lasted.
+func (w *workers) await(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		now := w.world.Now()
+		if w.since.IsZero() && int(w.busy.Load()) >= w.base {
+			w.since = now // nobody looks whether messages are waiting
+		}
+		limit := w.limit(now)
+		if int(w.busy.Load()) < limit {
+			return true
+		}
+		next := now.Add(1000 * time.Hour)
+		if limit < w.most {
+			next = w.since.Add(time.Duration(limit-w.base+1) * workerDelay)
+		}
+		w.world.WaitUntil(ctx, w.ended, next)
+	}
+	return false
+}
+
+// done notes that a batch is done.
+func (w *workers) done() {
+	w.busy.Add(-1)
+	select {
+	case w.ended <- struct{}{}:
+	default:
 	}
 }
 
@@ -127,7 +198,7 @@ func (q *Queue) gather(ctx context.Context, have *Session) (batch []sqs.Message,
 	return batch, as, nil
 }
 
-// handle hands a batch over and deletes what is done with, and what the filters threw out.
+// handle hands a batch over, in parts if it is too large, and deletes what is done with, and what the filters threw out.
 func (q *Queue) handle(ctx context.Context, as *Session, batch []sqs.Message) error {
 	var given, done []*Message
 	for i := range batch {
@@ -139,16 +210,29 @@ func (q *Queue) handle(ctx context.Context, as *Session, batch []sqs.Message) er
 		m.JSON = mustJSON(record(q.ARN, m.raw))
 		given = append(given, m)
 	}
-	var err error
-	if len(given) > 0 {
-		var taken []*Message
-		taken, err = q.Deliver(ctx, given)
-		done = append(done, taken...)
+	var problem error
+	for len(given) > 0 {
+		n := fitting(given, q.MaxBytes)
+		taken, err := q.Deliver(ctx, given[:n])
+		given, done = given[n:], append(done, taken...)
+		if problem == nil {
+			problem = err
+		}
 	}
-	if derr := q.remove(ctx, as, done); err == nil {
-		err = derr
+	if err := q.remove(ctx, as, done); problem == nil {
+		problem = err
 	}
-	return err
+	return problem
+}
+
+// fitting is how many of the messages one event of at most so many bytes takes; one at least.
+func fitting(messages []*Message, bytes int) int {
+	for i, m := range messages {
+		if bytes -= len(m.JSON) + 1; bytes < 0 && i > 0 {
+			return i
+		}
+	}
+	return len(messages)
 }
 
 // remove deletes messages from the queue. Those that remain come again.

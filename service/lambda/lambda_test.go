@@ -58,7 +58,7 @@ func (s *site) open() {
 	where := func(_ context.Context, spec compute.Spec, _ compute.Invocation, _ func(string)) ([]byte, error) {
 		return json.Marshal(spec.Dir)
 	}
-	s.fake = &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy, "where": where, "gather": s.gather}}
+	s.fake = &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy, "where": where, "gather": s.gather, "count": s.count}}
 	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: s.fake, HotReload: s.hot, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.t.Fatal(err)
@@ -313,6 +313,32 @@ func TestQueueMapping(t *testing.T) {
 		s.refuseAll("")
 		time.Sleep(30 * time.Second)
 		s.want("until it is taken", "b c")
+	})
+}
+
+// count notes how many records a batch has.
+func (s *site) count(_ context.Context, _ compute.Spec, in compute.Invocation, _ func(string)) ([]byte, error) {
+	var batch struct{ Records []json.RawMessage }
+	if err := json.Unmarshal(in.Payload, &batch); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, fmt.Sprint(len(batch.Records)))
+	return []byte("null"), nil
+}
+
+// TestLargeBatch shows that messages that are too much for one invocation are given to several.
+func TestLargeBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openSite(t)
+		s.do("lambda UpdateFunctionConfiguration", `{"FunctionName":"f","Handler":"count"}`)
+		q := s.do("sqs CreateQueue", `{"QueueName":"jobs"}`)["QueueUrl"].(string)
+		for range 8 {
+			s.do("sqs SendMessage", `{"QueueUrl":"`+q+`","MessageBody":"`+strings.Repeat("x", 1000000)+`"}`)
+		}
+		s.do("lambda CreateEventSourceMapping", `{"FunctionName":"f","EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:jobs"}`)
+		s.want("in parts", "6 2")
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"fogbank/api/sqs"
 	"fogbank/aws"
 	"fogbank/pattern"
-	"fogbank/source"
 	"fogbank/store"
 )
 
@@ -20,7 +19,8 @@ type mapping struct {
 	Source         string // ARN of a stream or queue
 	Function       string // name
 	Qualifier      string
-	Enabled        bool
+	Enabled        bool   // it is to run
+	State          string `json:",omitempty"` // on its way: stateCreating and so on; "" at rest
 	BatchSize      int32
 	WindowSeconds  int32
 	Start          string // of a stream
@@ -59,12 +59,18 @@ const (
 	maxFilters       = 5
 	noResult         = "No records processed"
 	resultOK         = "OK"
-	stateCreating    = "Creating"
-	stateUpdating    = "Updating"
-	stateDeleting    = "Deleting"
-	stateEnabled     = "Enabled"
-	stateDisabled    = "Disabled"
 	transitionByUser = "USER_INITIATED"
+)
+
+// The states of a mapping. It is on its way until what ran before has come to rest.
+const (
+	stateCreating  = "Creating"
+	stateEnabling  = "Enabling"
+	stateEnabled   = "Enabled"
+	stateDisabling = "Disabling"
+	stateDisabled  = "Disabled"
+	stateUpdating  = "Updating"
+	stateDeleting  = "Deleting"
 )
 
 // isQueue tells a queue from a stream.
@@ -100,7 +106,7 @@ func (s *Service) CreateEventSourceMapping(ctx context.Context, in *lambda.Creat
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		for _, other := range mappings.All(tx, "") {
 			if other.Source == m.Source && other.Function == m.Function && other.Qualifier == m.Qualifier {
-				return lambda.ResourceConflictException("An event source mapping with event source arn (\" %s \") and function (\" %s \") already exists. Please update or delete the existing mapping with UUID %s", m.Source, m.Function, other.UUID)
+				return m.conflict(other.UUID)
 			}
 		}
 		known.Put(tx, store.K(tx.Account(), tx.Region(), m.UUID), struct{}{})
@@ -110,7 +116,16 @@ func (s *Service) CreateEventSourceMapping(ctx context.Context, in *lambda.Creat
 	if err != nil {
 		return nil, err
 	}
-	return m.describe(r, stateCreating, noResult), nil
+	return m.describe(r, noResult), nil
+}
+
+// conflict is that there is such a mapping already.
+func (m *mapping) conflict(uuid string) error {
+	form := "The event source arn (\" %s \") and function (\" %s \") provided mapping already exists."
+	if m.isQueue() {
+		form = "An event source mapping with SQS arn (\" %s \") and function (\" %s \") already exists."
+	}
+	return lambda.ResourceConflictException(form+" Please update or delete the existing mapping with UUID %s", m.Source, m.Function, uuid)
 }
 
 // save stores m and tells the supervisor.
@@ -122,13 +137,19 @@ func (m *mapping) save(tx *store.Tx) {
 // newMapping checks a request and returns the mapping it asks for.
 func newMapping(r reference, in *lambda.CreateEventSourceMappingInput) (*mapping, error) {
 	source := aws.ARN(in.GetEventSourceArn())
-	m := &mapping{Source: string(source), Function: r.name, Qualifier: r.qualifier, Enabled: in.Enabled == nil || *in.Enabled,
+	m := &mapping{Source: string(source), Function: r.name, Qualifier: r.qualifier, Enabled: in.Enabled == nil || *in.Enabled, State: stateCreating,
 		MaxRetries: -1, MaxAgeSeconds: -1, Parallel: 1, Start: in.GetStartingPosition(), Tags: in.Tags}
 	if len(in.Tags) > maxTags {
 		return nil, tooManyTags()
 	}
+	if err := checkMappingExtras(in.ProvisionedPollerConfig, in.MetricsConfig, in.KMSKeyArn); err != nil {
+		return nil, err
+	}
 	switch {
-	case in.EventSourceArn == nil || in.SelfManagedEventSource != nil || len(in.Topics) > 0 || len(in.Queues) > 0:
+	case in.StartingPositionTimestamp != nil:
+		return nil, lambda.InvalidParameterValueException("StartingPositionTimestamp is not supported for event sources other than Kinesis streams.")
+	case in.EventSourceArn == nil || in.DocumentDBEventSourceConfig != nil || in.AmazonManagedKafkaEventSourceConfig != nil ||
+		in.SelfManagedKafkaEventSourceConfig != nil || len(in.SourceAccessConfigurations) > 0 || in.SelfManagedEventSource != nil || len(in.Topics) > 0 || len(in.Queues) > 0:
 		return nil, unwritten("event sources other than DynamoDB streams and SQS queues")
 	case source.Service() == "sqs":
 		m.BatchSize = plainBatch
@@ -153,6 +174,19 @@ func newMapping(r reference, in *lambda.CreateEventSourceMappingInput) (*mapping
 		age: in.MaximumRecordAgeInSeconds, bisect: in.BisectBatchOnFunctionError, retries: in.MaximumRetryAttempts,
 		parallel: in.ParallelizationFactor, tumbling: in.TumblingWindowInSeconds, responses: in.FunctionResponseTypes, scaling: in.ScalingConfig,
 	})
+}
+
+// checkMappingExtras refuses what is not written.
+func checkMappingExtras(pollers *lambda.ProvisionedPollerConfig, metrics *lambda.EventSourceMappingMetricsConfig, key *string) error {
+	switch {
+	case pollers != nil:
+		return unwritten("provisioned pollers")
+	case metrics != nil && len(metrics.Metrics) > 0:
+		return unwritten("metrics of event-source mappings")
+	case key != nil && *key != "":
+		return unwritten("encryption of filters with a customer's key")
+	}
+	return nil
 }
 
 // mappingSettings are what creating and updating a mapping share; nil means unchanged.
@@ -279,12 +313,12 @@ func (s *Service) checkSource(ctx context.Context, r reference, f *function, m *
 }
 
 // describe is m as the API shows it.
-func (m *mapping) describe(r reference, state, result string) *lambda.EventSourceMappingConfiguration {
+func (m *mapping) describe(r reference, result string) *lambda.EventSourceMappingConfiguration {
 	r.name, r.qualifier = m.Function, m.Qualifier
 	c := &lambda.EventSourceMappingConfiguration{
 		UUID: &m.UUID, BatchSize: &m.BatchSize, MaximumBatchingWindowInSeconds: &m.WindowSeconds, EventSourceArn: &m.Source,
 		EventSourceMappingArn: new(string(mappingARN(r.account, r.region, m.UUID))),
-		FunctionArn:           new(string(r.arn())), LastModified: &m.Modified, LastProcessingResult: &result, State: &state,
+		FunctionArn:           new(string(r.arn())), LastModified: &m.Modified, LastProcessingResult: &result, State: new(m.state()),
 		StateTransitionReason: new(transitionByUser), FunctionResponseTypes: []string{},
 	}
 	if m.Partial {
@@ -331,12 +365,24 @@ func here(ctx context.Context) reference {
 	return reference{account: c.Account, region: c.Region}
 }
 
-// settled is the state of a mapping nothing is being done to.
-func (m *mapping) settled() string {
-	if m.Enabled {
+// state is the mapping's state as the API shows it.
+func (m *mapping) state() string {
+	switch {
+	case m.State != "":
+		return m.State
+	case m.Enabled:
 		return stateEnabled
 	}
 	return stateDisabled
+}
+
+// steady is findMapping for a mapping that is to be changed, which nothing may be happening to.
+func steady(tx *store.Tx, uuid, verb string) (mapping, string, error) {
+	m, result, err := findMapping(tx, uuid)
+	if err == nil && m.State != "" {
+		err = lambda.ResourceInUseException("Cannot %s the event source mapping because it is in use.", verb)
+	}
+	return m, result, err
 }
 
 // GetEventSourceMapping describes a mapping.
@@ -344,7 +390,7 @@ func (s *Service) GetEventSourceMapping(ctx context.Context, in *lambda.GetEvent
 	err = s.db.View(ctx, func(tx *store.Tx) error {
 		m, result, err := findMapping(tx, in.UUID)
 		if err == nil {
-			out = m.describe(here(ctx), m.settled(), result)
+			out = m.describe(here(ctx), result)
 		}
 		return err
 	})
@@ -381,7 +427,7 @@ func (s *Service) ListEventSourceMappings(ctx context.Context, in *lambda.ListEv
 			if err != nil {
 				return err
 			}
-			out.EventSourceMappings = append(out.EventSourceMappings, *m.describe(here(ctx), m.settled(), result))
+			out.EventSourceMappings = append(out.EventSourceMappings, *m.describe(here(ctx), result))
 		}
 		return nil
 	})
@@ -390,9 +436,12 @@ func (s *Service) ListEventSourceMappings(ctx context.Context, in *lambda.ListEv
 
 // UpdateEventSourceMapping changes what the request names.
 func (s *Service) UpdateEventSourceMapping(ctx context.Context, in *lambda.UpdateEventSourceMappingInput) (out *lambda.UpdateEventSourceMappingOutput, err error) {
+	if err := checkMappingExtras(in.ProvisionedPollerConfig, in.MetricsConfig, in.KMSKeyArn); err != nil {
+		return nil, err
+	}
 	now, revision := s.world.Now(), s.world.Hex(8)
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		m, result, err := findMapping(tx, in.UUID)
+		m, result, err := steady(tx, in.UUID, "update")
 		if err != nil {
 			return err
 		}
@@ -414,28 +463,32 @@ func (s *Service) UpdateEventSourceMapping(ctx context.Context, in *lambda.Updat
 		if err != nil {
 			return err
 		}
-		put(&m.Enabled, in.Enabled)
+		m.State = stateUpdating
+		if in.Enabled != nil && *in.Enabled != m.Enabled {
+			m.Enabled, m.State = *in.Enabled, stateDisabling
+			if m.Enabled {
+				m.State = stateEnabling
+			}
+		}
 		m.Modified, m.Revision = now, revision
 		m.save(tx)
-		out = m.describe(here(ctx), stateUpdating, result)
+		out = m.describe(here(ctx), result)
 		return nil
 	})
 	return out, err
 }
 
-// DeleteEventSourceMapping ends a mapping.
+// DeleteEventSourceMapping ends a mapping; it is gone when what it was doing is done.
 func (s *Service) DeleteEventSourceMapping(ctx context.Context, in *lambda.DeleteEventSourceMappingInput) (out *lambda.DeleteEventSourceMappingOutput, err error) {
+	revision := s.world.Hex(8)
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		m, result, err := findMapping(tx, in.UUID)
+		m, result, err := steady(tx, in.UUID, "delete")
 		if err != nil {
 			return err
 		}
-		mappings.Delete(tx, store.K(in.UUID))
-		results.Delete(tx, store.K(in.UUID))
-		source.Forget(tx, in.UUID)
-		known.Delete(tx, store.K(tx.Account(), tx.Region(), in.UUID))
-		tx.Wake(mappingsTopic)
-		out = m.describe(here(ctx), stateDeleting, result)
+		m.State, m.Revision = stateDeleting, revision
+		m.save(tx)
+		out = m.describe(here(ctx), result)
 		return nil
 	})
 	return out, err

@@ -14,7 +14,7 @@ import (
 func (r *runner) pollQueue(ctx context.Context) {
 	queue := &source.Queue{
 		World: r.s.world, Calls: r.s.o.Role, Endpoint: r.s.o.Endpoint, ARN: aws.ARN(r.m.Source), Batch: int(r.m.BatchSize),
-		Window: time.Duration(r.m.WindowSeconds) * time.Second, MaxBytes: maxSyncPayload, Workers: int(r.m.MaxConcurrency), Filters: r.filters,
+		Window: time.Duration(r.m.WindowSeconds) * time.Second, MaxBytes: maxSyncPayload - eventMargin, Workers: int(r.m.MaxConcurrency), Filters: r.filters,
 		Role: r.role, Deliver: r.offer, Note: r.note,
 	}
 	queue.Follow(ctx)

@@ -22,14 +22,17 @@ type runner struct {
 	done    chan struct{}
 }
 
-// superviseMappings keeps a runner for every enabled mapping, and none else, until the world stops.
+// settleDelay is the wait after the end of a transition could not be stored.
+const settleDelay = time.Second
+
+// superviseMappings keeps a runner for every mapping until the world stops.
 func (s *Service) superviseMappings(ctx context.Context) {
 	watch := s.db.Watch(mappingsTopic)
 	defer watch.Close()
 	running := map[store.Key]*runner{}
 	for ctx.Err() == nil {
 		changed := watch.Changed()
-		wanted, err := s.enabledMappings(ctx)
+		wanted, err := s.allMappings(ctx)
 		if err != nil {
 			s.world.Wait(ctx, changed, time.Second)
 			continue
@@ -71,8 +74,8 @@ func (r *runner) forget() {
 	})
 }
 
-// enabledMappings reads the mappings of all tenants that are to run.
-func (s *Service) enabledMappings(ctx context.Context) (map[store.Key]*runner, error) {
+// allMappings reads the mappings of all tenants.
+func (s *Service) allMappings(ctx context.Context) (map[store.Key]*runner, error) {
 	wanted := map[store.Key]*runner{}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		clear(wanted)
@@ -83,7 +86,7 @@ func (s *Service) enabledMappings(ctx context.Context) (map[store.Key]*runner, e
 				return err
 			}
 			m, ok := mappings.Get(tx.In(r.account, r.region), store.K(uuid))
-			if !ok || !m.Enabled {
+			if !ok {
 				continue
 			}
 			r.m = m
@@ -94,7 +97,7 @@ func (s *Service) enabledMappings(ctx context.Context) (map[store.Key]*runner, e
 	return wanted, err
 }
 
-// start runs the mapping once before, the end of its earlier form, has come.
+// start brings the mapping to where it is to be, at work or at rest, once before, the end of its earlier form, has come.
 func (r *runner) start(ctx context.Context, before <-chan struct{}) {
 	ctx, r.stop = context.WithCancel(ctx)
 	r.done = make(chan struct{})
@@ -102,6 +105,9 @@ func (r *runner) start(ctx context.Context, before <-chan struct{}) {
 		defer close(r.done)
 		if before != nil {
 			<-before
+		}
+		if !r.settle(ctx) {
+			return
 		}
 		filters, err := source.ParseFilters(r.m.Filters)
 		if err != nil {
@@ -115,6 +121,37 @@ func (r *runner) start(ctx context.Context, before <-chan struct{}) {
 			r.followStream(ctx)
 		}
 	})
+}
+
+// settle ends the transition the mapping is in, and reports whether it is to run.
+func (r *runner) settle(ctx context.Context) bool {
+	for r.m.State != "" && ctx.Err() == nil {
+		err := r.s.db.Update(r.tenant(ctx), r.reach)
+		if err == nil {
+			break
+		}
+		r.s.o.Log.Warn("a mapping did not reach its state", "mapping", r.m.UUID, "state", r.m.State, "error", err)
+		r.s.world.Wait(ctx, nil, settleDelay)
+	}
+	return ctx.Err() == nil && r.m.Enabled && r.m.State != stateDeleting
+}
+
+// reach stores that the mapping's transition is over, unless it has changed again.
+func (r *runner) reach(tx *store.Tx) error {
+	at := store.K(r.m.UUID)
+	m, ok := mappings.Get(tx, at)
+	switch {
+	case !ok || m.Revision != r.m.Revision:
+	case m.State == stateDeleting:
+		mappings.Delete(tx, at)
+		results.Delete(tx, at)
+		known.Delete(tx, store.K(tx.Account(), tx.Region(), m.UUID))
+		source.Forget(tx, m.UUID)
+	default:
+		m.State = ""
+		mappings.Put(tx, at, m)
+	}
+	return nil
 }
 
 // role takes the function's role, or keeps the one there is while it is good.
