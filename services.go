@@ -104,7 +104,7 @@ func (c *Cloud) build() error {
 	s.buses = buses
 	s.lambda = lambda.New(c.db, c.world, lambda.Options{Code: s.code, Pool: s.pool, Service: as("lambda.amazonaws.com"), Role: c.gate.InProcess(),
 		Endpoint: c.config.FunctionEndpoint, Supported: s.supported, Unsafe: s.unsafe, Hot: s.hot, Log: c.log})
-	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), APIs: buses, Endpoint: c.config.Endpoint(), Log: c.log})
+	tubes := pipes.New(c.db, c.world, pipes.Options{Service: as("pipes.amazonaws.com"), Role: c.gate.InProcess(), Delivery: as("delivery.logs.amazonaws.com"), APIs: buses, Endpoint: c.config.Endpoint(), Log: c.log})
 	schedules := scheduler.New(c.db, c.world, scheduler.Options{APIs: APIs(), Service: as("scheduler.amazonaws.com"), Role: c.gate.InProcess(), Endpoint: c.config.Endpoint(), Log: c.log})
 	apis := apigateway.New(c.db, c.world, apilambda.Client{Invoker: as("apigateway.amazonaws.com")})
 

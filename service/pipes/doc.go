@@ -16,10 +16,11 @@
 //	pipes/reason  name → what is wrong with the batch last tried, "" when nothing is
 //	pipes/known   Global: (account, region, name) → nothing; every pipe there is
 //
-// Limits: 1,000 pipes of an account and region, 5 filters, 8,192 characters of template, 50 tags, 10 batches
+// Limits: 1,000 pipes of an account and region, 5 filters, 8,192 characters of template, 50 tags, 1,250 batches
 // of a queue at once, 6 MB of records in a batch.
 //
 // Not written, and refused by name: sources other than queues and DynamoDB streams, enrichments other than
 // functions, API destinations and methods of API Gateway, targets other than those, SQS, SNS, event buses and CloudWatch
-// Logs, and log configuration.
+// Logs, and log destinations other than CloudWatch Logs. Log records of executions are written once an execution has
+// ended, by delivery.logs.amazonaws.com; one that cannot be written is lost.
 package pipes

@@ -73,10 +73,17 @@ func (r *runner) request(ctx context.Context, arn string, p *httpParameters, raw
 	if err != nil {
 		return nil, err
 	}
+	call := r.s.o.APIs.Call
 	if aws.ARN(arn).Service() == "execute-api" {
-		return r.s.o.APIs.CallAPI(ctx, arn, filled, nil, body)
+		call = r.s.o.APIs.CallAPI
 	}
-	return r.s.o.APIs.Call(ctx, arn, filled, nil, body)
+	x := executionFrom(ctx)
+	x.invoke(aws.ARN(arn).Service(), func() []byte { return body })
+	answer, err := call(ctx, arn, filled, nil, body)
+	if err == nil {
+		x.answer(func() []byte { return answer })
+	}
+	return answer, err
 }
 
 // enrichHTTP asks an API about the events of a batch, of which there is one.
@@ -85,7 +92,11 @@ func (r *runner) enrichHTTP(ctx context.Context, batch [][]byte) ([]byte, error)
 	if r.p.Through != nil {
 		p = (*httpParameters)(r.p.Through.HttpParameters)
 	}
-	return r.request(ctx, r.p.Enrichment, p, batch[0], r.enrich.apply(batch[0], r.occasion()))
+	given, err := executionFrom(ctx).transform(r.enrich, batch, func() ([][]byte, error) { return r.enrich.applyAll(batch, r.occasion()), nil })
+	if err != nil {
+		return nil, err
+	}
+	return r.request(ctx, r.p.Enrichment, p, batch[0], given[0])
 }
 
 // sendHTTP sends an event to an API.

@@ -30,6 +30,7 @@ type pipe struct {
 	Target      string
 	To          *pipes.PipeTargetParameters `json:",omitempty"`
 	Role        string
+	Logging     *pipes.PipeLogConfigurationParameters `json:",omitempty"`
 	Tags        map[string]string
 	Created     time.Time
 	Modified    time.Time
@@ -80,14 +81,14 @@ func (s *Service) CreatePipe(ctx context.Context, in *pipes.CreatePipeInput) (*p
 	now := s.world.Now()
 	p := pipe{Name: in.Name, ID: s.world.UUID(), Description: in.Description, Desired: in.GetDesiredState(), State: pipes.PipeStateCreating,
 		Source: in.Source, Enrichment: in.GetEnrichment(), Through: in.EnrichmentParameters, Target: in.Target, To: in.TargetParameters,
-		Role: in.RoleArn, Tags: in.Tags, Created: now, Modified: now, Revision: s.world.Hex(8)}
+		Role: in.RoleArn, Logging: in.LogConfiguration, Tags: in.Tags, Created: now, Modified: now, Revision: s.world.Hex(8)}
 	if in.SourceParameters != nil {
 		p.From = *in.SourceParameters
 	}
 	if p.Desired == "" {
 		p.Desired = pipes.RequestedPipeStateRunning
 	}
-	if err := p.check(in.LogConfiguration); err != nil {
+	if err := p.check(ctx); err != nil {
 		return nil, err
 	}
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
@@ -140,7 +141,7 @@ func (s *Service) DescribePipe(ctx context.Context, in *pipes.DescribePipeInput)
 		o := p.outline(ctx)
 		out = &pipes.DescribePipeOutput{Arn: o.Arn, Name: o.Name, Description: p.Description, DesiredState: o.DesiredState, CurrentState: o.CurrentState,
 			StateReason: o.StateReason, Source: o.Source, SourceParameters: &p.From, Enrichment: o.Enrichment, EnrichmentParameters: p.Through,
-			Target: o.Target, TargetParameters: p.To, RoleArn: &p.Role, Tags: p.Tags, CreationTime: o.CreationTime, LastModifiedTime: o.LastModifiedTime}
+			Target: o.Target, TargetParameters: p.To, RoleArn: &p.Role, LogConfiguration: p.describeLogging(), Tags: p.Tags, CreationTime: o.CreationTime, LastModifiedTime: o.LastModifiedTime}
 		return nil
 	})
 	return out, err
@@ -155,7 +156,7 @@ func (s *Service) UpdatePipe(ctx context.Context, in *pipes.UpdatePipeInput) (*p
 			return err
 		}
 		p.apply(in)
-		if err := p.check(in.LogConfiguration); err != nil {
+		if err := p.check(ctx); err != nil {
 			return err
 		}
 		p.State, p.Reason, p.Modified, p.Revision = pipes.PipeStateUpdating, "", now, revision
@@ -175,6 +176,9 @@ func (p *pipe) apply(in *pipes.UpdatePipeInput) {
 	p.Role = in.RoleArn
 	if in.Description != nil {
 		p.Description = in.Description
+	}
+	if in.LogConfiguration != nil {
+		p.Logging = in.LogConfiguration
 	}
 	if in.DesiredState != nil {
 		p.Desired = *in.DesiredState

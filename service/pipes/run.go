@@ -97,22 +97,45 @@ func (r *runner) deliverRecords(ctx context.Context, records []source.Record) (i
 	return slices.Index(failed, true), err
 }
 
-// pass runs a batch through the enrichment to the target. With an error and failed, one for each record, only
-// those failed; with an error alone, all.
+// pass runs a batch through the enrichment to the target, and logs that. With an error and failed, one for each
+// record, only those failed; with an error alone, all.
 func (r *runner) pass(ctx context.Context, items []item) (failed []bool, err error) {
-	as, err := r.role(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
 	events := make([][]byte, len(items))
 	for i := range items {
 		events[i] = items[i].json
 	}
+	ctx, x := r.begin(ctx, events)
+	failed, err = r.execute(ctx, x, items, events)
+	x.end(ctx, err, failed != nil)
+	return failed, err
+}
+
+// execute is pass without the beginning and end of the log.
+func (r *runner) execute(ctx context.Context, x *execution, items []item, events [][]byte) (failed []bool, err error) {
+	as, err := r.role(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
 	if r.p.Enrichment != "" {
-		if events, err = r.enriched(ctx, as, events); err != nil || len(events) == 0 {
+		x.enter(enrichmentStage, events)
+		events, err = r.enriched(ctx, as, events)
+		x.leave(err, false, events)
+		if err != nil {
 			return nil, err
 		}
+		if len(events) == 0 {
+			x.step("TARGET_STAGE_SKIPPED", nil, logRecord{})
+			return nil, nil
+		}
 	}
+	x.enter(targetStage, events)
+	failed, err = r.deliver(ctx, as, items, events)
+	x.leave(err, failed != nil, nil)
+	return failed, err
+}
+
+// deliver hands events to the target, as send does, and tells which records failed, if that is known.
+func (r *runner) deliver(ctx context.Context, as *source.Session, items []item, events [][]byte) (failed []bool, err error) {
 	kind := kindOf(r.p.Target)
 	if most := int(largest[kind]); len(events) > most {
 		return nil, invalid("The enrichment returned %d events; the target takes %d at once.", len(events), most)
@@ -131,8 +154,12 @@ func (r *runner) pass(ctx context.Context, items []item) (failed []bool, err err
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-error-troubleshooting.html
 func counts(err error) bool {
 	e := aws.AsError(err)
-	busy := strings.Contains(e.Code, "Throttl") || strings.Contains(e.Code, "TooManyRequests") || e.Code == "OverLimit"
-	return e.Status < 500 && !busy
+	return e.Status < 500 && !busy(e)
+}
+
+// busy reports whether an error says that a service has too much to do.
+func busy(e *aws.Error) bool {
+	return strings.Contains(e.Code, "Throttl") || strings.Contains(e.Code, "TooManyRequests") || e.Code == "OverLimit"
 }
 
 // letter is what a dead-letter target is sent about records of a stream that were given up.

@@ -28,7 +28,9 @@ type APIs interface {
 type Options struct {
 	// Service makes calls as pipes.amazonaws.com, Role those of the principal in the context's call.
 	Service, Role wire.Invoker
-	APIs          APIs
+	// Delivery makes calls as delivery.logs.amazonaws.com, which delivers services' logs.
+	Delivery wire.Invoker
+	APIs     APIs
 	// Endpoint is this server's scheme and host, for the URLs of queues.
 	Endpoint string
 	Log      *slog.Logger
@@ -50,6 +52,7 @@ func New(db *store.DB, w *world.World, o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Role = logged(o.Role)
 	s := &Service{db: db, world: w, o: o, roles: sts.Client{Invoke: o.Service}}
 	db.OnClear(s.cleared)
 	return s
@@ -63,9 +66,9 @@ func (s *Service) Access(ctx context.Context, _ *wire.Operation, in any) ([]aws.
 	c := aws.CallFrom(ctx)
 	switch in := in.(type) {
 	case *pipes.CreatePipeInput:
-		return append(aws.On(pipeARN(c.Account, c.Region, in.Name)), passing(in.RoleArn)), nil
+		return append(append(aws.On(pipeARN(c.Account, c.Region, in.Name)), passing(in.RoleArn)), logging(in.LogConfiguration)...), nil
 	case *pipes.UpdatePipeInput:
-		return append(aws.On(pipeARN(c.Account, c.Region, in.Name)), passing(in.RoleArn)), nil
+		return append(append(aws.On(pipeARN(c.Account, c.Region, in.Name)), passing(in.RoleArn)), logging(in.LogConfiguration)...), nil
 	case interface{ GetResourceArn() string }:
 		return aws.On(aws.ARN(in.GetResourceArn())), nil
 	case interface{ GetName() string }:
@@ -77,6 +80,15 @@ func (s *Service) Access(ctx context.Context, _ *wire.Operation, in any) ([]aws.
 // passing is that a role is handed to Pipes.
 func passing(role string) aws.Access {
 	return aws.Access{Action: "iam:PassRole", Resource: aws.ARN(role), Context: map[string][]string{"iam:PassedToService": {principal}}}
+}
+
+// logging is the permission to have Pipes write logs, which the caller needs for a log destination.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-logs.html
+func logging(c *pipes.PipeLogConfigurationParameters) []aws.Access {
+	if c == nil || c.CloudwatchLogsLogDestination == nil {
+		return nil
+	}
+	return []aws.Access{{Action: "logs:CreateLogDelivery", Resource: "*"}}
 }
 
 func pipeARN(account, region, name string) aws.ARN {

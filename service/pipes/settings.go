@@ -1,6 +1,7 @@
 package pipes
 
 import (
+	"context"
 	"strings"
 
 	"fogbank/api/pipes"
@@ -19,9 +20,9 @@ const (
 )
 
 // check checks a pipe and fills defaults in.
-func (p *pipe) check(logging *pipes.PipeLogConfigurationParameters) error {
-	if logging != nil && logging.Level != pipes.LogLevelOff {
-		return notYet("a log configuration")
+func (p *pipe) check(ctx context.Context) error {
+	if err := p.checkLogging(ctx); err != nil {
+		return err
 	}
 	if err := p.checkSource(); err != nil {
 		return err

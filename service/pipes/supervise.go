@@ -28,8 +28,9 @@ type runner struct {
 	stop    context.CancelFunc
 	done    chan struct{}
 
-	mu sync.Mutex
-	as *source.Session // the role's, when last taken
+	mu   sync.Mutex
+	as   *source.Session // the role's, when last taken
+	mute bool            // the log could not be written, last time
 }
 
 // supervise keeps a runner for every pipe until the world stops.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"fogbank/api/events"
@@ -17,6 +16,7 @@ import (
 	"fogbank/api/sqs"
 	"fogbank/aws"
 	"fogbank/source"
+	"fogbank/wire"
 )
 
 // occasion is what templates may say of the pipe now.
@@ -56,11 +56,11 @@ func (r *runner) enriched(ctx context.Context, as *source.Session, batch [][]byt
 
 // enrichFunction gives a batch to a function, as an array.
 func (r *runner) enrichFunction(ctx context.Context, batch [][]byte) ([]byte, error) {
-	given, err := r.enrich.array(batch, r.occasion())
+	given, err := executionFrom(ctx).transform(r.enrich, batch, func() ([][]byte, error) { return r.enrich.texts(batch, r.occasion()) })
 	if err != nil {
 		return nil, err
 	}
-	return r.invoke(ctx, r.p.Enrichment, given)
+	return r.invoke(ctx, r.p.Enrichment, array(given))
 }
 
 // invoke calls a function and waits for its answer.
@@ -85,15 +85,15 @@ func (r *runner) send(ctx context.Context, as *source.Session, kind string, item
 	arn := aws.ARN(r.p.Target)
 	call := as.In(ctx, arn.Account(), arn.Region())
 	if kind == "lambda" {
-		payload, err := r.input.array(raw, o)
+		given, err := executionFrom(ctx).transform(r.input, raw, func() ([][]byte, error) { return r.input.texts(raw, o) })
 		if err != nil {
 			return nil, err
 		}
-		return r.sendFunction(call, to.LambdaFunctionParameters, items, payload)
+		return r.sendFunction(call, to.LambdaFunctionParameters, items, array(given))
 	}
-	list := make([][]byte, len(raw))
-	for i, e := range raw {
-		list[i] = r.input.apply(e, o)
+	list, err := executionFrom(ctx).transform(r.input, raw, func() ([][]byte, error) { return r.input.applyAll(raw, o), nil })
+	if err != nil {
+		return nil, err
 	}
 	switch kind {
 	case "sqs":
@@ -282,7 +282,7 @@ func (r *runner) sendLogs(ctx context.Context, p *pipes.PipeTargetCloudWatchLogs
 	if p == nil {
 		p = &pipes.PipeTargetCloudWatchLogsParameters{}
 	}
-	group := strings.TrimSuffix(strings.TrimPrefix(aws.ARN(r.p.Target).Resource(), "log-group:"), ":*")
+	group := logGroup(r.p.Target)
 	streams := map[string][]logs.InputLogEvent{}
 	for i, text := range list {
 		stream, at := r.p.Name, r.s.world.Now()
@@ -301,7 +301,7 @@ func (r *runner) sendLogs(ctx context.Context, p *pipes.PipeTargetCloudWatchLogs
 	}
 	for stream, lines := range streams {
 		slices.SortStableFunc(lines, func(a, b logs.InputLogEvent) int { return int(a.Timestamp - b.Timestamp) })
-		if err := r.putLogs(ctx, &logs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream, LogEvents: lines}); err != nil {
+		if err := putLogs(ctx, r.s.o.Role, &logs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream, LogEvents: lines}); err != nil {
 			return err
 		}
 	}
@@ -309,8 +309,8 @@ func (r *runner) sendLogs(ctx context.Context, p *pipes.PipeTargetCloudWatchLogs
 }
 
 // putLogs writes to a log stream, making it when it is missing.
-func (r *runner) putLogs(ctx context.Context, in *logs.PutLogEventsInput) error {
-	client := logs.Client{Invoke: r.s.o.Role}
+func putLogs(ctx context.Context, call wire.Invoker, in *logs.PutLogEventsInput) error {
+	client := logs.Client{Invoke: call}
 	_, err := client.PutLogEvents(ctx, in)
 	if !aws.IsCode(err, "ResourceNotFoundException") {
 		return err

@@ -1,6 +1,7 @@
 package pipes
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -167,20 +168,30 @@ func (t *transform) json(event []byte, o *occasion) (b []byte, ok bool) {
 	return b, json.Valid(b)
 }
 
-// array makes a JSON array of what becomes of events.
-func (t *transform) array(events [][]byte, o *occasion) ([]byte, error) {
-	b := []byte{'['}
+// texts is what becomes of events, each of which must be JSON.
+func (t *transform) texts(events [][]byte, o *occasion) ([][]byte, error) {
+	list := make([][]byte, len(events))
 	for i, e := range events {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		v, ok := t.json(e, o)
-		if !ok {
+		var ok bool
+		if list[i], ok = t.json(e, o); !ok {
 			return nil, invalid("The InputTemplate does not result in JSON, which a function needs.")
 		}
-		b = append(b, v...)
 	}
-	return append(b, ']'), nil
+	return list, nil
+}
+
+// applyAll is what becomes of events.
+func (t *transform) applyAll(events [][]byte, o *occasion) [][]byte {
+	list := make([][]byte, len(events))
+	for i, e := range events {
+		list[i] = t.apply(e, o)
+	}
+	return list
+}
+
+// array makes a JSON array of JSON.
+func array(list [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(list, []byte(","))...), ']')
 }
 
 // parameter is a target's parameter for an event: the value at the path it names, or itself. It is not ok when the
