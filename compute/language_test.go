@@ -69,6 +69,12 @@ exports.handler = (event, context, callback) => callback(new RangeError('too far
 	{"node throws", "nodejs20.x", "index.handler", []file{{"index.js", 0o644, `
 class NoStock extends Error { constructor(m) { super(m); this.name = 'NoStock'; } }
 exports.handler = async () => { throw new NoStock('none left'); };`}}, `{}`, `NoStock: none left`, "\tERROR\tInvoke Error"},
+	{"node garbage", "nodejs20.x", "index.handler", []file{{"index.js", 0o644, `
+exports.handler = async () => {
+  let live = [];
+  for (let i = 0; i < 600; i++) live[i % 8] = Array.from({ length: 5000 }, (_, j) => ({ j, s: 'k' + i + j }));
+  return live.length;
+};`}}, `{}`, `8`, ""},
 	{"node no module", "nodejs20.x", "nope.handler", []file{{"index.js", 0o644, ""}}, `{}`,
 		`Runtime.ImportModuleError: Error: Cannot find module 'nope'`, ""},
 	{"node no handler", "nodejs20.x", "index.nope", []file{{"index.js", 0o644, ""}}, `{}`,

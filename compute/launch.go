@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ func (e *environment) launch(task string) error {
 		g.argv = []string{at.opt + "/bootstrap"}
 	}
 	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
-		g.argv = []string{g.argv[0], "--max-old-space-size=" + strconv.Itoa(max(e.spec.MemoryMB*9/10, 64)), g.argv[1]}
+		g.argv = slices.Insert(g.argv, 1, heapFlags(e.spec.MemoryMB)...)
 	}
 	var read *os.File
 	if mode == modePlain {
@@ -95,6 +96,19 @@ func (e *environment) launch(task string) error {
 	e.follow(own)
 	return nil
 }
+
+// heapFlags keep the heap of Node.js within the memory of the function, so that it collects garbage in time. V8 heeds
+// this flag at the start only, and then compiles the libraries it comes with again, which takes as long as the rest of
+// the start. So functions with little memory go without: there the bootstrap makes the heap grow by small steps.
+func heapFlags(memoryMB int) []string {
+	if memoryMB <= smallHeap {
+		return nil
+	}
+	return []string{"--max-old-space-size=" + strconv.Itoa(memoryMB*9/10)}
+}
+
+// smallHeap is the MemorySize up to which it costs little to look often for garbage.
+const smallHeap = 512
 
 // announce writes into the log what a reader must know about this environment.
 func (e *environment) announce(mode, notice string) {

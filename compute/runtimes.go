@@ -15,7 +15,7 @@ import (
 
 // bootstraps are our runtimes for interpreted languages.
 //
-//go:embed bootstrap/bootstrap.py bootstrap/bootstrap.mjs
+//go:embed bootstrap/bootstrap.py bootstrap/bootstrap.cjs
 var bootstraps embed.FS
 
 // Where an environment finds things, as in AWS.
@@ -41,6 +41,7 @@ type program struct {
 // interpreter is one found on the host.
 type interpreter struct {
 	path, prefix, version string
+	bootstrap             string // the file of our runtime it starts with
 }
 
 // Supported says whether this host can run a runtime, and if not, why.
@@ -75,14 +76,14 @@ func (p *Process) program(runtime, task, dir string) (program, error) {
 		if err != nil {
 			return program{}, err
 		}
-		return in.program(runtime, version, "Python", in.path, dir+"/bootstrap.py"), nil
+		return in.program(runtime, version, "Python", in.path, "-S", dir+"/"+in.bootstrap), nil
 	}
 	if major, ok := strings.CutPrefix(runtime, "nodejs"); ok {
 		in, err := p.interpreter("node", "node"+strings.TrimSuffix(major, ".x"), "node", "nodejs")
 		if err != nil {
 			return program{}, err
 		}
-		return in.program(runtime, strings.TrimSuffix(major, ".x"), "Node.js", in.path, dir+"/bootstrap.mjs"), nil
+		return in.program(runtime, strings.TrimSuffix(major, ".x"), "Node.js", in.path, dir+"/bootstrap.cjs"), nil
 	}
 	return program{}, fmt.Errorf("the runtime %s is not supported here: only provided.al2, provided.al2023, and python and nodejs where their interpreters are installed", runtime)
 }
@@ -111,6 +112,9 @@ func (p *Process) interpreter(kind string, names ...string) (interpreter, error)
 		if in, err = ask(path, kind); err != nil {
 			continue
 		}
+		if kind == "python" {
+			in.bootstrap = in.compile(p.runtime, "bootstrap.py")
+		}
 		p.mu.Lock()
 		p.interpreters[names[0]] = in
 		p.mu.Unlock()
@@ -137,7 +141,21 @@ func ask(path, kind string) (interpreter, error) {
 	if len(lines) != 3 {
 		return interpreter{}, fmt.Errorf("compute: %s answered %q", path, out)
 	}
-	return interpreter{lines[0], lines[1], lines[2]}, nil
+	return interpreter{path: lines[0], prefix: lines[1], version: lines[2]}, nil
+}
+
+// compile makes of one of our runtimes in Python what the interpreter need not compile at every start; it returns the
+// name of the file to start with.
+func (in interpreter) compile(dir, name string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), initLimit)
+	defer cancel()
+	compiled := name + "-" + in.version + ".pyc"
+	c := exec.CommandContext(ctx, in.path, "-S", "-c", "import py_compile, sys; py_compile.compile(*sys.argv[1:], doraise=True)", filepath.Join(dir, name), filepath.Join(dir, compiled))
+	c.Env = []string{}
+	if c.Run() != nil || os.Chmod(filepath.Join(dir, compiled), 0o644) != nil {
+		return name
+	}
+	return compiled
 }
 
 // writeBootstraps puts our runtimes into dir.

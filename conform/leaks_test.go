@@ -246,12 +246,15 @@ func TestNothingIsLeft(t *testing.T) {
 		l.delete(t.Context(), name)
 	}
 	until(t, func() error {
-		if after := held(t, s.PID(), s.Data); !maps.Equal(after, before) {
-			return fmt.Errorf("before: %s\nafter:  %s", before, after)
+		after := held(t, s.PID(), s.Data)
+		for what, n := range after {
+			if n > before[what] { // connections of clients at rest may have been closed
+				return fmt.Errorf("before: %s\nafter:  %s", before, after)
+			}
 		}
 		return nil
 	})
-	t.Logf("after %d functions the server has, as before: %s", *cycles, before)
+	t.Logf("after %d functions the server has no more than before: %s", *cycles, before)
 }
 
 // settled takes a count, and reports an error unless the last one was the same.

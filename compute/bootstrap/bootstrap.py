@@ -1,11 +1,12 @@
 # fogbank's runtime for Python functions: it loads the handler and serves the Runtime API.
 # It imports as little as it can, since that is the better part of a cold start.
-import importlib
 import json
 import os
-import socket
+import site
 import sys
 import time
+
+import _socket
 
 HOST, _, PORT = os.environ["AWS_LAMBDA_RUNTIME_API"].rpartition(":")
 BASE = "/2018-06-01/runtime/"
@@ -20,23 +21,33 @@ class Client:
     def call(self, method, path, body=b"", headers=""):
         """call returns the status, the headers with names in lower case, and the body."""
         if self.sock is None:
-            self.sock = socket.create_connection((HOST, int(PORT)))
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.file = self.sock.makefile("rb")
+            self.sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+            self.sock.connect((HOST, int(PORT)))
+            self.sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         head = "%s %s%s HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: %d\r\n%s\r\n" % (
             method, BASE, path, HOST, PORT, len(body), headers)
         self.sock.sendall(head.encode("latin-1", "replace") + body)
-        line = self.file.readline()
-        if not line:
-            os._exit(0)
-        status, fields = int(line.split()[1]), {}
-        while True:
-            line = self.file.readline()
-            if line in (b"\r\n", b""):
-                break
-            name, _, value = line.decode("latin-1").partition(":")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self.more()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        fields = {}
+        for line in lines:
+            name, _, value = line.partition(":")
             fields[name.lower()] = value.strip()
-        return status, fields, self.file.read(int(fields.get("content-length", "0")))
+        parts, left = [body], int(fields.get("content-length", "0")) - len(body)
+        while left > 0:
+            parts.append(self.more())
+            left -= len(parts[-1])
+        return int(first.split()[1]), fields, b"".join(parts)
+
+    def more(self):
+        """more returns what has come; where there is no Runtime API any more, there is nothing left to do."""
+        part = self.sock.recv(1 << 20)
+        if not part:
+            os._exit(0)
+        return part
 
 
 class Parts:
@@ -97,7 +108,9 @@ def load(handler):
         raise InitError("Runtime.MalformedHandlerName",
                         "Bad handler '%s': not enough values to unpack (expected 2, got 1)" % handler)
     try:
-        loaded = importlib.import_module(module.replace("/", "."))
+        name_of = module.replace("/", ".")
+        __import__(name_of)
+        loaded = sys.modules[name_of]
     except ImportError as e:
         raise InitError("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module, e)) from e
     except SyntaxError as e:
@@ -111,7 +124,7 @@ def load(handler):
 def describe(e, request_id, kind=None, message=None):
     """describe prints an exception and returns its JSON form; the frames of this file are left out."""
     import traceback
-    frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename != __file__
+    frames = [f for f in traceback.extract_tb(e.__traceback__) if f.filename != main.__code__.co_filename
               and not f.filename.startswith("<frozen importlib")]
     doc = {"errorMessage": str(e) if message is None else message, "errorType": kind or type(e).__name__,
            "requestId": request_id, "stackTrace": traceback.format_list(frames)}
@@ -170,9 +183,18 @@ def invoke(handler, event, context):
         return ("error", *describe(e, request_id, "Runtime.MarshalError", "Unable to marshal response: %s" % e))
 
 
+def see_packages():
+    """see_packages does what site does at the start, from which it is kept: but it runs no .pth files, which can take
+    longer than all the rest."""
+    sys.path.extend(d for d in site.getsitepackages() if d not in sys.path and os.path.isdir(d))
+    site.setquit()
+    site.execsitecustomize()
+
+
 def main():
     sys.stdout.reconfigure(line_buffering=True)
     sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
+    see_packages()
     client, logs = Client(), Logging()
     try:
         handler = load(os.environ["_HANDLER"])

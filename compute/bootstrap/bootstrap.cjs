@@ -1,35 +1,66 @@
 // fogbank's runtime for Node.js functions: it loads the handler and serves the Runtime API.
-import http from 'node:http';
-import fs from 'node:fs';
-import path from 'node:path';
-import util from 'node:util';
-import { Writable } from 'node:stream';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+// It needs as little as it can, since that is the better part of a cold start.
+'use strict';
+const net = require('node:net');
+const fs = require('node:fs');
+const path = require('node:path');
+const util = require('node:util');
+const { Writable } = require('node:stream');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
 
 const env = process.env;
 const [host, port] = env.AWS_LAMBDA_RUNTIME_API.split(':');
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+let idle; // a connection to the Runtime API that is kept for the next call
 let requestId = 'undefined';
 
 // call resolves to {status, headers, body}; body is a string.
 function call(method, name, body = '', headers = {}) {
   return new Promise((resolve, reject) => {
+    const socket = idle ?? net.connect({ host, port, noDelay: true });
+    idle = undefined;
+    let answer, length = 0, parts = [];
+    const fail = (e) => reject(e instanceof Error ? e : new Error('the Runtime API has gone'));
+    const read = (part) => {
+      parts.push(part);
+      length += part.length;
+      if (!answer) {
+        const all = Buffer.concat(parts), end = all.indexOf('\r\n\r\n');
+        if (end < 0) return;
+        answer = parseHead(all.toString('latin1', 0, end));
+        parts = [all.subarray(end + 4)];
+        length = parts[0].length;
+      }
+      if (length < Number(answer.headers['content-length'] ?? 0)) return;
+      socket.off('data', read).off('error', fail).off('close', fail);
+      socket.once('error', () => {}); // whoever calls next is told
+      socket.unref(); // it is no reason to go on
+      idle = socket;
+      resolve({ ...answer, body: Buffer.concat(parts).toString() });
+    };
+    socket.ref();
+    socket.on('data', read);
+    socket.once('error', fail);
+    socket.once('close', fail);
     const data = Buffer.from(body);
-    const request = http.request({
-      host, port, agent, method, path: '/2018-06-01/runtime/' + name,
-      headers: { 'Content-Type': 'application/json', 'Content-Length': data.length, ...headers },
-    }, (answer) => {
-      const parts = [];
-      answer.on('data', (part) => parts.push(part));
-      answer.on('end', () => resolve({
-        status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts).toString(),
-      }));
-      answer.on('error', reject);
-    });
-    request.on('error', reject);
-    request.end(data);
+    const fields = { Host: `${host}:${port}`, 'Content-Type': 'application/json', 'Content-Length': data.length, ...headers };
+    socket.cork();
+    socket.write(`${method} /2018-06-01/runtime/${name} HTTP/1.1\r\n` +
+      Object.entries(fields).map(([k, v]) => `${k}: ${v}\r\n`).join('') + '\r\n', 'latin1');
+    socket.write(data);
+    socket.uncork();
   });
+}
+
+// parseHead reads the head of an answer; names are in lower case.
+function parseHead(text) {
+  const [first, ...lines] = text.split('\r\n');
+  const headers = {};
+  for (const line of lines) {
+    const at = line.indexOf(':');
+    headers[line.slice(0, at).toLowerCase()] = line.slice(at + 1).trim();
+  }
+  return { status: Number(first.split(' ')[1]), headers };
 }
 
 // The console writes a line for each message, as Lambda's does: time, request, level, text.
@@ -154,15 +185,15 @@ function contextOf(headers) {
 // context.done and its kin, or not at all, which is null once nothing is left to do.
 function run(handler, event, context) {
   return new Promise((resolve, reject) => {
-    const idle = () => resolve(null);
+    const silent = () => resolve(null);
     const finish = (f) => (value) => {
-      process.removeListener('beforeExit', idle);
+      process.removeListener('beforeExit', silent);
       f(value);
     };
     const done = (e, value) => {
       const end = () => (e !== undefined && e !== null ? finish(reject)(e) : finish(resolve)(value));
       if (context.callbackWaitsForEmptyEventLoop) {
-        process.removeListener('beforeExit', idle);
+        process.removeListener('beforeExit', silent);
         process.once('beforeExit', end);
       } else {
         setImmediate(end);
@@ -171,7 +202,7 @@ function run(handler, event, context) {
     context.done = done;
     context.succeed = (value) => done(null, value);
     context.fail = (e) => done(e === undefined || e === null ? 'handled' : e);
-    process.once('beforeExit', idle);
+    process.once('beforeExit', silent);
     const answer = handler(event, context, done);
     if (typeof answer?.then === 'function') {
       answer.then(finish(resolve), finish(reject));
@@ -226,7 +257,7 @@ class ResponseStream extends Writable {
 
   #open() {
     if (this.#request) return;
-    this.#request = http.request({
+    this.#request = require('node:http').request({
       host, port, agent: false, method: 'POST', path: '/2018-06-01/runtime/' + this.#path,
       headers: {
         'Content-Type': this.#contentType, 'Lambda-Runtime-Function-Response-Mode': 'streaming', 'Transfer-Encoding': 'chunked',
@@ -288,7 +319,16 @@ function logInvokeError(doc) {
   print('ERROR', 'Invoke Error \t' + JSON.stringify({ ...doc, trace: undefined, stack: doc.trace }));
 }
 
+// growSlowly makes V8 look for garbage whenever the heap has grown by a fifth, as it does near its limit: the heap of a
+// function with little memory is not limited at the start. It is done late, since V8 then compiles libraries itself.
+function growSlowly() {
+  if (!process.execArgv.some((flag) => flag.startsWith('--max-old-space-size'))) {
+    require('node:v8').setFlagsFromString('--heap-growing-percent=20');
+  }
+}
+
 async function serve(handler) {
+  growSlowly();
   for (;;) {
     const next = await call('GET', 'invocation/next');
     if (next.status !== 200) process.exit(1);
@@ -325,11 +365,12 @@ function die(kind, code) {
 patchConsole();
 process.on('uncaughtException', die('', 129));
 process.on('unhandledRejection', die('Runtime.UnhandledPromiseRejection', 128));
-try {
-  serve(await load(env._HANDLER)).catch(() => process.exit(1));
-} catch (e) {
-  const doc = describe(e);
-  print('ERROR', 'Uncaught Exception \t' + JSON.stringify(doc));
-  await call('POST', 'init/error', JSON.stringify(doc), typeHeader(doc)).catch(() => {});
-  process.exit(1);
-}
+load(env._HANDLER).then(
+  (handler) => serve(handler).catch(() => process.exit(1)),
+  async (e) => {
+    const doc = describe(e);
+    print('ERROR', 'Uncaught Exception \t' + JSON.stringify(doc));
+    await call('POST', 'init/error', JSON.stringify(doc), typeHeader(doc)).catch(() => {});
+    process.exit(1);
+  },
+);
