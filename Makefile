@@ -33,6 +33,10 @@ test: check ## everything a change must pass; what is skipped says why
 skipped: ## what the tests leave out on this machine, and why
 	@command -v python3 >/dev/null || echo "skipped: functions in Python (no python3)"
 	@command -v node >/dev/null || echo "skipped: functions in Node.js (no node)"
+	@command -v ruby >/dev/null || echo "skipped: functions in Ruby (no ruby)"
+	@command -v javac >/dev/null || echo "skipped: functions in Java (no javac)"
+	@command -v gcc >/dev/null || echo "skipped: a custom runtime in C (no gcc)"
+	@command -v rustc >/dev/null || echo "skipped: a custom runtime in Rust (no rustc)"
 	@command -v aws >/dev/null || echo "skipped: the order system and a session by the aws command (no aws)"
 	@python3 -c 'import boto3' 2>/dev/null || echo "skipped: the order system and a session by boto3 (not installed)"
 	@command -v npm >/dev/null || echo "skipped: the SDK for JavaScript and sqs-consumer (no npm)"

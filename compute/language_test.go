@@ -49,6 +49,23 @@ def handler(event, context):
 	{"python exits", "python3.11", "app.handler", []file{{"app.py", 0o644, "import sys\ndef handler(e, c):\n    sys.exit(4)\n"}}, `{}`,
 		`Runtime.ExitError: RequestId: ID Error: Runtime exited with error: exit status 4`, ""},
 
+	{"ruby", "ruby3.3", "app.handler", []file{{"app.rb", 0o644, `
+def handler(event:, context:)
+  puts "got #{event['name']}"
+  { hello: event['name'], left: context.get_remaining_time_in_millis.positive?, fn: context.function_name }
+end`}}, `{"name":"Zoë"}`, `{"hello":"Zoë","left":true,"fn":"f"}`, "got Zoë"},
+	{"ruby class", "ruby3.3", "lib/app.Shop::Order.place", []file{{"lib/app.rb", 0o644, `
+module Shop
+  class Order
+    def self.place(event:, context:) = [event["n"], context.memory_limit_in_mb]
+  end
+end`}}, `{"n":2}`, `[2,"128"]`, ""},
+	{"ruby raises", "ruby3.3", "app.handler", []file{{"app.rb", 0o644, `
+class NoStock < StandardError; end
+def handler(event:, context:) = raise(NoStock, "none left")`}}, `{}`, `Function<NoStock>: none left`, "none left"},
+	{"ruby no file", "ruby3.3", "nope.handler", []file{{"app.rb", 0o644, ""}}, `{}`, `Init<LoadError>: cannot load such file -- /var/task/nope`, ""},
+	{"ruby no method", "ruby3.3", "app.nope", []file{{"app.rb", 0o644, ""}}, `{}`, "Init<NameError>: undefined method 'nope' for main", ""},
+
 	{"node async", "nodejs20.x", "index.handler", []file{{"index.js", 0o644, `
 exports.handler = async (event, context) => {
   console.log('got', event.name);

@@ -74,9 +74,7 @@ func (e *environment) launch(task string) error {
 	if e.fromLayer {
 		g.argv = []string{at.opt + "/bootstrap"}
 	}
-	if strings.HasPrefix(e.spec.Runtime, "nodejs") {
-		g.argv = slices.Insert(g.argv, 1, heapFlags(e.spec.MemoryMB)...)
-	}
+	g.argv = slices.Insert(g.argv, 1, heapFlags(e.spec)...)
 	var read *os.File
 	if mode == modePlain {
 		read, err = e.startPlain(g, at)
@@ -97,14 +95,17 @@ func (e *environment) launch(task string) error {
 	return nil
 }
 
-// heapFlags keep the heap of Node.js within the memory of the function, so that it collects garbage in time. V8 heeds
-// this flag at the start only, and then compiles the libraries it comes with again, which takes as long as the rest of
+// heapFlags keep the heap of Java and Node.js within the memory of the function, so that they collect garbage in time. V8
+// heeds this flag at the start only, and then compiles the libraries it comes with again, which takes as long as the rest of
 // the start. So functions with little memory go without: there the bootstrap makes the heap grow by small steps.
-func heapFlags(memoryMB int) []string {
-	if memoryMB <= smallHeap {
-		return nil
+func heapFlags(s Spec) []string {
+	switch {
+	case strings.HasPrefix(s.Runtime, "java"):
+		return []string{"-Xmx" + strconv.Itoa(max(s.MemoryMB*4/5-32, 64)) + "m"} // what is not heap is some 30 MB
+	case strings.HasPrefix(s.Runtime, "nodejs") && s.MemoryMB > smallHeap:
+		return []string{"--max-old-space-size=" + strconv.Itoa(s.MemoryMB*9/10)}
 	}
-	return []string{"--max-old-space-size=" + strconv.Itoa(memoryMB*9/10)}
+	return nil
 }
 
 // smallHeap is the MemorySize up to which it costs little to look often for garbage.

@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // bootstraps are our runtimes for interpreted languages.
 //
-//go:embed bootstrap/bootstrap.py bootstrap/bootstrap.cjs
+//go:embed bootstrap/bootstrap.py bootstrap/bootstrap.cjs bootstrap/bootstrap.rb bootstrap/Bootstrap.java
 var bootstraps embed.FS
 
 // Where an environment finds things, as in AWS.
@@ -85,13 +87,38 @@ func (p *Process) program(runtime, task, dir string) (program, error) {
 		}
 		return in.program(runtime, strings.TrimSuffix(major, ".x"), "Node.js", in.path, dir+"/bootstrap.cjs"), nil
 	}
-	return program{}, fmt.Errorf("the runtime %s is not supported here: only provided.al2, provided.al2023, and python and nodejs where their interpreters are installed", runtime)
+	if version, ok := strings.CutPrefix(runtime, "ruby"); ok {
+		in, err := p.interpreter("ruby", "ruby"+version, "ruby")
+		if err != nil {
+			return program{}, err
+		}
+		return in.program(runtime, version, "Ruby", in.path, "--disable=did_you_mean,error_highlight", dir+"/bootstrap.rb"), nil
+	}
+	if version, ok := strings.CutPrefix(runtime, "java"); ok {
+		in, err := p.interpreter("java", "java")
+		if err != nil {
+			return program{}, err
+		}
+		return in.java(runtime, strings.TrimSuffix(version, ".al2"), task, dir), nil
+	}
+	return program{}, fmt.Errorf("the runtime %s is not supported here: only provided.al2, provided.al2023, and python, nodejs, ruby and java where they are installed", runtime)
 }
 
 func (in interpreter) program(runtime, wanted, language string, argv ...string) program {
 	g := program{argv: argv, binds: []string{in.prefix}, version: language + " " + in.version}
 	if in.version != wanted && !strings.HasPrefix(in.version, wanted+".") {
 		g.notice = fmt.Sprintf("fogbank: %s runs on %s %s of this host", runtime, language, in.version)
+	}
+	return g
+}
+
+// java is program for Java: the class path is that of AWS.
+func (in interpreter) java(runtime, wanted, task, dir string) program {
+	class := strings.Join([]string{dir + "/" + in.bootstrap, task, task + "/lib/*", optDir + "/java/lib/*"}, ":")
+	g := in.program(runtime, wanted, "Java", in.path, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-cp", class, "Bootstrap")
+	// Debian keeps what Java is configured by elsewhere.
+	if conf, err := filepath.EvalSymlinks(filepath.Join(in.prefix, "conf", "security", "java.security")); err == nil {
+		g.binds = append(g.binds, filepath.Dir(filepath.Dir(conf)))
 	}
 	return g
 }
@@ -112,8 +139,13 @@ func (p *Process) interpreter(kind string, names ...string) (interpreter, error)
 		if in, err = ask(path, kind); err != nil {
 			continue
 		}
-		if kind == "python" {
+		switch kind {
+		case "python":
 			in.bootstrap = in.compile(p.runtime, "bootstrap.py")
+		case "java":
+			if in.bootstrap, err = in.compileJava(p.runtime); err != nil {
+				return interpreter{}, err
+			}
 		}
 		p.mu.Lock()
 		p.interpreters[names[0]] = in
@@ -126,7 +158,12 @@ func (p *Process) interpreter(kind string, names ...string) (interpreter, error)
 // ask runs an interpreter, which may be a shim, to learn where it really is.
 func ask(path, kind string) (interpreter, error) {
 	args := []string{"-c", "import sys; print(sys.executable); print(sys.base_prefix); print('%d.%d.%d' % sys.version_info[:3])"}
-	if kind == "node" {
+	switch kind {
+	case "ruby":
+		args = []string{"-e", "puts RbConfig.ruby, RbConfig::CONFIG['prefix'], RUBY_VERSION"}
+	case "java":
+		return askJava(path)
+	case "node":
 		args = []string{"-p", "[process.execPath, require('path').resolve(process.execPath, '../..'), process.versions.node].join('\\n')"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), initLimit)
@@ -143,6 +180,65 @@ func ask(path, kind string) (interpreter, error) {
 	}
 	return interpreter{path: lines[0], prefix: lines[1], version: lines[2]}, nil
 }
+
+// askJava runs Java to learn where it really is.
+func askJava(path string) (interpreter, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), initLimit)
+	defer cancel()
+	c := exec.CommandContext(ctx, path, "-XshowSettings:properties", "-version")
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return interpreter{}, err
+	}
+	settings := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if k, v, ok := strings.Cut(line, " = "); ok {
+			settings[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		}
+	}
+	home, version := settings["java.home"], settings["java.version"]
+	if home == "" || version == "" {
+		return interpreter{}, fmt.Errorf("compute: %s does not say where it is", path)
+	}
+	return interpreter{path: filepath.Join(home, "bin", "java"), prefix: home, version: version}, nil
+}
+
+// compileJava makes of our runtime in Java the classes it starts with; it returns the directory's name.
+func (in interpreter) compileJava(dir string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), compileLimit)
+	defer cancel()
+	classes, temporary := "java-"+in.version, filepath.Join(dir, "new-java-"+strconv.FormatInt(compilations.Add(1), 10))
+	defer os.RemoveAll(temporary)
+	c := exec.CommandContext(ctx, filepath.Join(in.prefix, "bin", "javac"), "-d", temporary, filepath.Join(dir, "Bootstrap.java"))
+	c.Env = []string{}
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("functions in Java need a JDK, since their runtime is compiled: %w %s", err, out)
+	}
+	made, err := filepath.Glob(temporary + "/*")
+	if err != nil {
+		return "", err
+	}
+	for _, f := range made {
+		if err := os.Chmod(f, 0o644); err != nil { // functions run as another user
+			return "", err
+		}
+	}
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return "", err
+	}
+	// Whoever was first to compile it has made the same.
+	if err := os.Rename(temporary, filepath.Join(dir, classes)); err != nil && !isThere(dir, classes) {
+		return "", err
+	}
+	return classes, nil
+}
+
+// compilations number the directories compilers write to.
+var compilations atomic.Int64
+
+// compileLimit is how long a compiler may take.
+const compileLimit = time.Minute
 
 // compile makes of one of our runtimes in Python what the interpreter need not compile at every start; it returns the
 // name of the file to start with.
@@ -209,6 +305,10 @@ func environ(s Spec, api string, at places) []string {
 	}
 	if major, ok := strings.CutPrefix(s.Runtime, "nodejs"); ok {
 		v["NODE_PATH"] = opt + "/nodejs/node" + strings.TrimSuffix(major, ".x") + "/node_modules:" + opt + "/nodejs/node_modules:" + dir + "/node_modules"
+	}
+	if version, ok := strings.CutPrefix(s.Runtime, "ruby"); ok {
+		v["GEM_PATH"] = task + "/vendor/bundle/ruby/" + version + ".0:" + opt + "/ruby/gems/" + version + ".0"
+		v["RUBYLIB"] = task + ":" + dir + "/lib:" + opt + "/ruby/lib"
 	}
 	if !strings.HasPrefix(s.Runtime, "provided") {
 		v["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + s.Runtime

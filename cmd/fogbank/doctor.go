@@ -15,7 +15,8 @@ import (
 // runtimes are those AWS has, oldest first, that somebody may ask for.
 // https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 var runtimes = []string{"provided.al2023", "provided.al2", "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14",
-	"nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "ruby3.3", "java21", "dotnet8"}
+	"nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "ruby3.2", "ruby3.3", "ruby3.4",
+	"java11", "java17", "java21", "java25", "dotnet8"}
 
 // doctor tells how functions are isolated on this host, and which runtimes it can run.
 func doctor(_ context.Context, args []string) error {

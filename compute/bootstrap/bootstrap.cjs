@@ -13,6 +13,7 @@ const env = process.env;
 const [host, port] = env.AWS_LAMBDA_RUNTIME_API.split(':');
 let idle; // a connection to the Runtime API that is kept for the next call
 let requestId = 'undefined';
+let answering = false; // a response in chunks has begun: an error can no more be told beside it
 
 // call resolves to {status, headers, body}; body is a string.
 function call(method, name, body = '', headers = {}) {
@@ -257,6 +258,7 @@ class ResponseStream extends Writable {
 
   #open() {
     if (this.#request) return;
+    answering = true;
     this.#request = require('node:http').request({
       host, port, agent: false, method: 'POST', path: '/2018-06-01/runtime/' + this.#path,
       headers: {
@@ -328,11 +330,13 @@ function growSlowly() {
 }
 
 async function serve(handler) {
+  if (handler[streaming]) require('node:http'); // before it is waited for
   growSlowly();
   for (;;) {
     const next = await call('GET', 'invocation/next');
     if (next.status !== 200) process.exit(1);
     requestId = next.headers['lambda-runtime-aws-request-id'];
+    answering = false;
     if (next.headers['lambda-runtime-trace-id']) env._X_AMZN_TRACE_ID = next.headers['lambda-runtime-trace-id'];
     const here = 'invocation/' + requestId;
     try {
@@ -357,6 +361,7 @@ function die(kind, code) {
     doc.errorMessage = kind === 'Runtime.UnhandledPromiseRejection' ? String(e) : doc.errorMessage;
     doc.errorType = kind || doc.errorType;
     print('ERROR', 'Uncaught Exception \t' + JSON.stringify(doc));
+    if (answering) process.exit(code);
     const where = requestId === 'undefined' ? 'init/error' : `invocation/${requestId}/error`;
     call('POST', where, JSON.stringify(doc), typeHeader(doc)).finally(() => process.exit(code));
   };
