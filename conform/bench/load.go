@@ -90,6 +90,18 @@ func (c *caller) post(service, target, body string) ([]byte, error) {
 	return c.send(s)
 }
 
+// do signs and sends a request that its path names.
+func (c *caller) do(service, path, body string, header http.Header) ([]byte, error) {
+	if header == nil {
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	s, err := c.sign(service, path, body, header)
+	if err != nil {
+		return nil, err
+	}
+	return c.send(s)
+}
+
 // throughput runs f in a closed loop of so many workers and returns how often it ended a second; f is told which worker
 // calls and how often that did before.
 func throughput(workers int, f func(worker, n int) error) (float64, error) {

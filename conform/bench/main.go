@@ -3,14 +3,12 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	fn "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -51,7 +46,7 @@ func main() {
 		name string
 		run  func() error
 	}{
-		{"limits", b.limits}, {"start", b.start}, {"sns", b.snsToSQS}, {"invoke", b.invoke}, {"orders", b.orders},
+		{"limits", b.limits}, {"start", b.start}, {"sns", b.snsToSQS}, {"functions", b.functions}, {"orders", b.orders},
 		{"dynamodb", b.dynamodb}, {"streams", b.streams}, {"messages", b.messages}, {"events", b.events},
 		{"rules", b.rules}, {"crowds", b.crowds},
 	}
@@ -227,95 +222,6 @@ func oneHop(q *sqs.Client, n *sns.Client, queue, topic *string, text string) (fl
 	}
 	_, err := q.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: queue, ReceiptHandle: a.out.Messages[0].ReceiptHandle})
 	return float64(a.at.Sub(begin).Microseconds()) / 1000, err
-}
-
-func (b *bench) invoke() error {
-	s, err := b.server("invoke")
-	if err != nil {
-		return err
-	}
-	defer s.Stop()
-	code, err := echoZip(b.dir)
-	if err != nil {
-		return err
-	}
-	role, err := iam.NewFromConfig(s.Root()).CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("echo"),
-		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)})
-	if err != nil {
-		return err
-	}
-	l := lambda.NewFromConfig(s.Root())
-	if _, err := l.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: aws.String("echo"), Role: role.Role.Arn, Runtime: fn.RuntimeProvidedal2023,
-		Handler: aws.String("bootstrap"), Code: &fn.FunctionCode{ZipFile: code}, Timeout: aws.Int32(10)}); err != nil {
-		return err
-	}
-	if err := lambda.NewFunctionActiveV2Waiter(l).Wait(ctx, &lambda.GetFunctionInput{FunctionName: aws.String("echo")}, time.Minute); err != nil {
-		return err
-	}
-	call := func() error {
-		out, err := l.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("echo"), Payload: []byte(`{"n":1}`)})
-		if err == nil && (out.FunctionError != nil || string(out.Payload) != `{"n":1}`) {
-			err = fmt.Errorf("the function answered %s", out.Payload)
-		}
-		return err
-	}
-	if _, err := measure(50, call); err != nil {
-		return err
-	}
-	all, err := measure(2000, call)
-	if err != nil {
-		return err
-	}
-	b.add("warm Invoke, Go function", "p50 ≤ 0.8 ms", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", at(all, 50), at(all, 99)), fmt.Sprintf("p50 is %.1f × the handler", at(all, 50)/at(b.handler, 50)))
-	if err := b.handlerRates(); err != nil {
-		return err
-	}
-	c := newCaller(s.URL())
-	invoke, err := c.sign("lambda", "/2015-03-31/functions/echo/invocations", `{"n":1}`, http.Header{"Content-Type": {"application/json"}})
-	if err != nil {
-		return err
-	}
-	if _, err := c.cycle(fewer, []*signed{invoke}); err != nil { // until as many environments are warm
-		return err
-	}
-	rate, err := c.cycle(fewer, []*signed{invoke})
-	if err != nil {
-		return err
-	}
-	b.rate("warm Invoke, 32 clients", "≥ 25 % of the handler", rate, b.rate32, "the handler with 32 clients")
-	return nil
-}
-
-func echoZip(dir string) ([]byte, error) {
-	root, err := server.Root()
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(dir, "bootstrap")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags=lambda.norpc", "-o", file, "./bench/echo")
-	cmd.Dir, cmd.Env = filepath.Join(root, "conform"), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	program, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
-	h.SetMode(0o755)
-	w, err := z.CreateHeader(h)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(program); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
 }
 
 // orders runs the order system: at ten orders a second for latency, then in a closed loop.
