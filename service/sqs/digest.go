@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // attribute is one message attribute or message system attribute, as stored.
@@ -16,8 +17,10 @@ type attribute struct {
 	Binary bool
 }
 
-// bodyDigest is the MD5 of a message's body, which SDKs compare with their own.
-func bodyDigest(body string) [md5.Size]byte { return md5.Sum([]byte(body)) }
+// bodyDigest is the MD5 of a message's body, which SDKs compare with their own. Converted, the body would be copied.
+func bodyDigest(body string) [md5.Size]byte {
+	return md5.Sum(unsafe.Slice(unsafe.StringData(body), len(body)))
+}
 
 // attributesDigest is the MD5 of message attributes in hexadecimal, or "" when there are none. It covers, in the
 // order of names, the name, the type, a byte telling text (1) from bytes (2) and the value; everything but

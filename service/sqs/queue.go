@@ -26,13 +26,14 @@ var (
 type live struct {
 	queue
 	arn     aws.ARN
-	topic   string // arn, where those who wait for messages watch
+	space   store.Key // of queue.Space
+	topic   string    // arn, where those who wait for messages watch
 	policy  *policy.Document
 	redrive *redrive // nil without a redrive policy
 }
 
 func derive(_ store.Key, q queue) (*live, error) {
-	l := &live{queue: q, arn: aws.MakeARN("sqs", q.Region, q.Account, q.Name)}
+	l := &live{queue: q, arn: aws.MakeARN("sqs", q.Region, q.Account, q.Name), space: store.K(q.Space)}
 	l.topic = string(l.arn)
 	if q.Policy != "" {
 		d, err := policy.Parse(q.Policy)

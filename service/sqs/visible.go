@@ -58,7 +58,7 @@ func (f *front) UnmarshalBinary(data []byte) error {
 
 // front returns the queue's front.
 func (q *live) front(tx *store.Tx) front {
-	f, _, err := keptFronts.Get(tx, store.K(q.Space))
+	f, _, err := keptFronts.Get(tx, q.space)
 	if err != nil {
 		panic("sqs: a front cannot be derived: " + err.Error())
 	}
