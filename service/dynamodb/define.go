@@ -55,6 +55,9 @@ func (t *table) define(in *dynamodb.CreateTableInput) error {
 		}
 		t.Tags[tag.Key] = tag.Value
 	}
+	if spec := in.StreamSpecification; spec != nil && !spec.StreamEnabled && spec.StreamViewType != nil {
+		return validation(invalidParameter + "Table is being created with a stream disabled, UpdateViewType should not be specified")
+	}
 	return checkStream(in.StreamSpecification)
 }
 
@@ -79,7 +82,7 @@ func (t *table) bill(mode string, p *dynamodb.ProvisionedThroughput) error {
 		return nil
 	}
 	if p == nil {
-		return validation("No provisioned throughput specified for the table")
+		return validation(invalidParameter + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	}
 	t.Billing = dynamodb.BillingModeProvisioned
 	t.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
@@ -162,7 +165,7 @@ func (t *table) addLocal(in dynamodb.LocalSecondaryIndex) error {
 	if len(x.Keys) < 2 {
 		return validation(invalidParameter+"Index KeySchema does not have a range key for index: %s", x.Name)
 	}
-	return t.addIndex(x, maxLocal, "LocalSecondaryIndexes")
+	return t.addIndex(x, maxLocal, "Number of LocalSecondaryIndexes exceeds per-table limit of %d")
 }
 
 func (t *table) addGlobal(in *dynamodb.CreateGlobalSecondaryIndexAction) error {
@@ -174,11 +177,11 @@ func (t *table) addGlobal(in *dynamodb.CreateGlobalSecondaryIndexAction) error {
 	case p != nil && t.Billing == dynamodb.BillingModePayPerRequest:
 		return validation(invalidParameter+"ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", x.Name)
 	case p == nil && t.Billing == dynamodb.BillingModeProvisioned:
-		return validation("No provisioned throughput specified for the global secondary index: %s", x.Name)
+		return validation(invalidParameter+"ProvisionedThroughput is not specified for index: %s", x.Name)
 	case p != nil:
 		x.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
 	}
-	return t.addIndex(x, maxGlobal, "GlobalSecondaryIndexes")
+	return t.addIndex(x, maxGlobal, "GlobalSecondaryIndex count exceeds the per-table limit of %d")
 }
 
 // checkIndex checks what both kinds of index have in common.
@@ -205,7 +208,8 @@ func (t *table) checkIndex(x *index, p dynamodb.Projection) error {
 	return nil
 }
 
-func (t *table) addIndex(x index, most int, kind string) error {
+// addIndex adds an index of which a table may have so many; tooMany says so.
+func (t *table) addIndex(x index, most int, tooMany string) error {
 	alike, projected := 1, len(x.Include)
 	for _, y := range t.Indexes {
 		if y.Name == x.Name {
@@ -217,7 +221,7 @@ func (t *table) addIndex(x index, most int, kind string) error {
 		projected += len(y.Include)
 	}
 	if alike > most {
-		return validation(invalidParameter+"Number of %s exceeds per-table limit of %d", kind, most)
+		return validation(invalidParameter+tooMany, most)
 	}
 	if projected > maxProjects {
 		return validation(invalidParameter+"Number of attributes projected to all indexes exceeds per-table limit of %d", maxProjects)

@@ -133,13 +133,26 @@ func (p *page) keys() (hash, sort keyAttribute, prefix store.Key) {
 	return p.t.hash, p.t.sort, p.t.prefix
 }
 
+// projection names the parameter that says which attributes are wanted; "" when there is none.
+func projection(expression *string, names []string) string {
+	switch {
+	case expression != nil:
+		return "ProjectionExpression"
+	case names != nil:
+		return "AttributesToGet"
+	}
+	return ""
+}
+
 // want sets what is returned of each item, from Select and the projection.
-func (p *page) want(sel *string, projected bool) error {
+func (p *page) want(sel *string, projected string) error {
 	what := deref(sel)
 	switch {
-	case projected && what != "" && what != dynamodb.SelectSpecificAttributes:
-		return validation("Cannot specify the ProjectionExpression when choosing to get %s", what)
-	case !projected && what == dynamodb.SelectSpecificAttributes:
+	case projected != "" && what == dynamodb.SelectCount:
+		return validation("Cannot specify the %s when choosing to get only the Count", projected)
+	case projected != "" && what != "" && what != dynamodb.SelectSpecificAttributes:
+		return validation("Cannot specify the %s when choosing to get %s", projected, what)
+	case projected == "" && what == dynamodb.SelectSpecificAttributes:
 		return validation("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
 	case what == dynamodb.SelectAllProjectedAttributes && p.x == nil:
 		return validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
@@ -177,7 +190,7 @@ func (s *Service) Query(ctx context.Context, in *dynamodb.QueryInput) (*dynamodb
 		if err := p.target(tx, in.TableName, in.IndexName); err != nil {
 			return err
 		}
-		if err := p.want(in.Select, in.ProjectionExpression != nil || in.AttributesToGet != nil); err != nil {
+		if err := p.want(in.Select, projection(in.ProjectionExpression, in.AttributesToGet)); err != nil {
 			return err
 		}
 		p.r.Reverse = in.ScanIndexForward != nil && !*in.ScanIndexForward
@@ -456,7 +469,7 @@ func (s *Service) Scan(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.S
 		if err := p.target(tx, in.TableName, in.IndexName); err != nil {
 			return err
 		}
-		if err := p.want(in.Select, in.ProjectionExpression != nil || in.AttributesToGet != nil); err != nil {
+		if err := p.want(in.Select, projection(in.ProjectionExpression, in.AttributesToGet)); err != nil {
 			return err
 		}
 		p.segment(uint64(deref(in.Segment)), uint64(max(1, deref(in.TotalSegments))))

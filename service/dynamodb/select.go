@@ -94,7 +94,7 @@ func (l *selectPlan) make(tx *store.Tx) error {
 		return err
 	}
 	p.sel = expr.SelectNames(l.st.Roots())
-	if err := p.want(nil, l.st.Columns != nil); err != nil {
+	if err := p.want(nil, ""); err != nil {
 		return err
 	}
 	rest := l.st.Conjuncts()

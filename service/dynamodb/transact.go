@@ -98,7 +98,9 @@ func (s *Service) transactGet(tx *store.Tx, in *dynamodb.TransactGetItemsInput, 
 			return validation("Collection size of items in transaction exceeds limit")
 		}
 		if ok {
-			out.Responses[i].Item = selections[i].Of(item)
+			if found := selections[i].Of(item); len(found) > 0 { // unlike GetItem, no Item is told of which nothing is wanted
+				out.Responses[i].Item = found
+			}
 		}
 		units := 2 * readUnits(item.Size(), true)
 		s.meters.chargeRead(schemas[i], nil, units)

@@ -158,6 +158,9 @@ func (t *table) createIndex(tx *store.Tx, in *dynamodb.UpdateTableInput, c *dyna
 			return validation("Attempting to create an index which already exists")
 		}
 	}
+	if err := checkDefined(in.AttributeDefinitions, c.KeySchema); err != nil { // those of the request, all of them
+		return err
+	}
 	t.Indexes = slices.Clip(t.Indexes)
 	if err := t.addGlobal(c); err != nil {
 		return err

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"strings"
+	"unicode/utf16"
 
 	"fogbank/wire/attribute"
 )
@@ -93,11 +94,21 @@ func (e *env) operand(o *operand, item attribute.Item) attribute.Value {
 		switch v.Type() {
 		case attribute.TypeNone, attribute.TypeN, attribute.TypeBOOL, attribute.TypeNULL:
 			return attribute.Value{}
+		case attribute.TypeS:
+			return count(units(v.Text()))
 		}
 		return count(v.Len())
 	}
 	v, _ := e.lookup(o.path, item)
 	return v
+}
+
+// units is the length of a text in UTF-16 code units, as DynamoDB's size counts: what is beyond U+FFFF has two.
+func units(text string) (n int) {
+	for _, r := range text {
+		n += max(1, utf16.RuneLen(r))
+	}
+	return n
 }
 
 func (e *env) holds(c *condition, item attribute.Item) bool {

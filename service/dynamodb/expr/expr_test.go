@@ -364,3 +364,18 @@ func BenchmarkCondition(b *testing.B) {
 		}
 	}
 }
+
+// size counts a text in UTF-16 code units, and bytes of a binary.
+func TestSizeOfText(t *testing.T) {
+	for text, want := range map[string]string{`{"S":""}`: "0", `{"S":"abc"}`: "3", `{"S":"é"}`: "1", `{"S":"日本"}`: "2", `{"S":"a😀"}`: "3", `{"B":"AAEC"}`: "3"} {
+		r := Request{Values: item(t, `{":n":{"N":"`+want+`"}}`)}
+		condition := "size(v) = :n"
+		test, err := r.Test(Condition, &condition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !test.Holds(item(t, `{"v":`+text+`}`)) {
+			t.Errorf("the size of %s is not %s", text, want)
+		}
+	}
+}
