@@ -135,10 +135,11 @@ func throughput(workers int, f func(worker, n int) error) (float64, error) {
 	return float64(done) / took.Seconds(), nil
 }
 
-// cycle sends prepared requests, each worker beginning elsewhere among them.
+// cycle sends prepared requests over and over, each worker those of a part of its own, where there are enough for all.
 func (c *caller) cycle(workers int, list []*signed) (float64, error) {
 	return throughput(workers, func(w, n int) error {
-		_, err := c.send(list[(w*len(list)/workers+n)%len(list)])
+		part := max(1, len(list)/workers)
+		_, err := c.send(list[(w*part+n%part)%len(list)])
 		return err
 	})
 }

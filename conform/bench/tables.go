@@ -29,8 +29,9 @@ func (b *bench) dynamodb() error {
 	}
 	value := strings.Repeat("x", 1000)
 	gets, puts, queries, pairs := make([]*signed, 2000), make([]*signed, 2000), make([]*signed, partitions), make([]*signed, 2000)
+	keys, counters := rand.Perm(loadedItems), rand.Perm(loadedItems) // each once: transactions that meet are cancelled
 	for i := range gets {
-		key := rand.IntN(loadedItems)
+		key := keys[i]
 		forms := []struct {
 			to                 **signed
 			operation, request string
@@ -39,7 +40,7 @@ func (b *bench) dynamodb() error {
 			{&puts[i], "PutItem", fmt.Sprintf(`{"TableName":"items","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}`, key, value)},
 			{&queries[i%partitions], "Query", fmt.Sprintf(`{"TableName":"lists","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{":p":{"S":"p%d"}}}`, i%partitions)},
 			{&pairs[i], "TransactWriteItems", fmt.Sprintf(`{"TransactItems":[{"Put":{"TableName":"items","Item":{"k":{"S":"k%06d"},"v":{"S":"%s"}}}},`+
-				`{"Update":{"TableName":"items","Key":{"k":{"S":"u%06d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`, key, value, rand.IntN(loadedItems))},
+				`{"Update":{"TableName":"items","Key":{"k":{"S":"u%06d"}},"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}]}`, key, value, counters[i])},
 		}
 		for _, f := range forms {
 			if *f.to, err = c.json("dynamodb", "DynamoDB_20120810."+f.operation, f.request); err != nil {

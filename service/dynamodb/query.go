@@ -333,10 +333,8 @@ func checkKeyTest(t *expr.KeyTest, k keyAttribute, limit sizeLimit) error {
 		if v.Type() != k.typ {
 			return validation(invalidParameter + "Condition parameter type does not match schema type")
 		}
-		if t.Op == expr.Equal {
-			if err := notEmpty(k.name, v); err != nil {
-				return err
-			}
+		if err := notEmpty(k.name, v); err != nil {
+			return err
 		}
 		if v.Size() > limit.most {
 			return limit.err
