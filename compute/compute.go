@@ -83,8 +83,10 @@ type Spec struct {
 	LogStream   string
 	// Initialization is AWS_LAMBDA_INITIALIZATION_TYPE: "" for "on-demand", or ProvisionedConcurrency.
 	Initialization string
-	// Log takes one line, without its line end. It must not block.
+	// Log takes one line that was printed, without its line end. It must not block.
 	Log func(at time.Time, line string)
+	// Tell takes what Lambda itself tells; nil: its lines go to Log. It must not block.
+	Tell func(f Fact)
 }
 
 // ProvisionedConcurrency is how an environment is initialised that is kept ready before there is an invocation for it.
@@ -127,7 +129,10 @@ type Result struct {
 	Duration  time.Duration
 	Init      time.Duration // of the initialisation this invocation waited for; 0 when warm
 	MemoryMB  int           // most used so far
+	Produced  int           // bytes of the response
 	Tail      []byte        // the last 4 KB of log, set by Pool
+
+	uninitialised bool // the function could not be initialised
 }
 
 // Failure makes the Result of an error that Lambda, not the function, describes.

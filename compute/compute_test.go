@@ -337,12 +337,19 @@ func TestFailures(t *testing.T) {
 			if err := json.Unmarshal(r.Payload, &doc); err != nil {
 				t.Fatalf("%s: %v: %s", test.payload, err, r.Payload)
 			}
-			id := strings.Fields(strings.TrimPrefix(string(r.Tail), "START RequestId: "))[0]
+			id := requestID(r)
 			if want := strings.Replace(test.message, "ID", id, 1); !r.Failed || doc.ErrorType != test.kind || doc.ErrorMessage != want {
 				t.Errorf("%s: %s, want %s %q", test.payload, r.Payload, test.kind, want)
 			}
 		}
 	})
+}
+
+// requestID finds the id of an invocation in its log.
+func requestID(r Result) string {
+	_, rest, _ := strings.Cut(string(r.Tail), "START RequestId: ")
+	id, _, _ := strings.Cut(rest, " ")
+	return id
 }
 
 // late is a context whose end is not seen at the first look, as when it comes between two.
@@ -367,7 +374,7 @@ func TestTimeoutBetweenLooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := started.(*environment)
+	e := started.(*retried).env.(*environment)
 	defer e.Close()
 	w := &work{in: Invocation{ID: "id"}, taken: make(chan struct{}), done: make(chan struct{})}
 	e.mu.Lock()

@@ -242,6 +242,10 @@ func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
 		return Result{}, err
 	}
 	start := e.world.Start()
+	if !e.warm {
+		e.spec.tellInit(e.world.Now(), phaseInit, nil, time.Millisecond)
+	}
+	e.spec.tellStart(e.world.Now(), in)
 	limited, cancel := e.world.WithTimeout(ctx, e.spec.Timeout)
 	defer cancel()
 	go func() {
@@ -271,6 +275,7 @@ func (e *fakeEnv) Invoke(ctx context.Context, in Invocation) (Result, error) {
 	if !e.warm {
 		r.Init, e.warm = time.Millisecond, true
 	}
+	e.spec.tellEnd(e.world.Now(), in, r)
 	return r, nil
 }
 

@@ -2,12 +2,8 @@ package compute
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
-
-	"fogbank/world"
 )
 
 // tailBytes is how much of the log an Invoke with LogType Tail returns.
@@ -22,21 +18,49 @@ func quote(s string) []byte {
 	return b
 }
 
-// journal is an environment's log: every line goes to the sink, the last 4 KB of the current
-// invocation are kept.
+// journal is an environment's log: lines and facts go on to who asked for them, the last 4 KB of the current
+// invocation are kept as text.
 type journal struct {
-	world *world.World
-	sink  func(time.Time, string)
+	line func(time.Time, string)
+	fact func(Fact)
 
 	mu   sync.Mutex
 	tail []byte
 }
 
+// newJournal puts a journal before where the specification sends lines and facts. Facts that are sent nowhere become
+// lines.
+func newJournal(s *Spec) *journal {
+	j := &journal{line: s.Log, fact: s.Tell}
+	s.Log, s.Tell = j.write, j.tell
+	return j
+}
+
 // write logs one line.
-func (j *journal) write(line string) {
-	if j.sink != nil {
-		j.sink(j.world.Now(), line)
+func (j *journal) write(at time.Time, line string) {
+	if j.line != nil {
+		j.line(at, line)
 	}
+	j.keep(line)
+}
+
+// tell logs a fact.
+func (j *journal) tell(f Fact) {
+	lines := f.Record.Lines()
+	if j.fact != nil {
+		j.fact(f)
+	} else if j.line != nil {
+		for _, line := range lines {
+			j.line(f.At, line)
+		}
+	}
+	for _, line := range lines {
+		j.keep(line)
+	}
+}
+
+// keep adds a line to the tail.
+func (j *journal) keep(line string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.tail = append(append(j.tail, line...), '\n')
@@ -46,42 +70,15 @@ func (j *journal) write(line string) {
 }
 
 // begin forgets the tail of the invocation before.
-func (j *journal) begin(id, version string) {
-	j.mu.Lock()
-	j.tail = j.tail[:0]
-	j.mu.Unlock()
-	j.write("START RequestId: " + id + " Version: " + version)
-}
-
-// end writes the END and REPORT lines and returns the tail.
-func (j *journal) end(id string, memoryMB int, r Result) []byte {
-	j.write("END RequestId: " + id)
-	j.write(reportLine(id, memoryMB, r))
+func (j *journal) begin() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := j.tail[max(0, len(j.tail)-tailBytes):]
-	return append([]byte(nil), t...)
+	j.tail = j.tail[:0]
 }
 
-// reportLine is the REPORT line: durations in ms, the billed one rounded up to a whole ms and, since
-// the initialisation is billed too, including it.
-func reportLine(id string, memoryMB int, r Result) string {
-	var b strings.Builder
-	billed := (r.Duration + r.Init + time.Millisecond - 1) / time.Millisecond
-	fmt.Fprintf(&b, "REPORT RequestId: %s\tDuration: %s ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB\t",
-		id, millis(r.Duration), max(billed, 1), memoryMB, r.MemoryMB)
-	if r.Init > 0 {
-		fmt.Fprintf(&b, "Init Duration: %s ms\t", millis(r.Init))
-	}
-	if r.Status != "" {
-		fmt.Fprintf(&b, "Status: %s\t", r.Status)
-		if r.Status == "error" {
-			fmt.Fprintf(&b, "Error Type: %s\t", r.Type)
-		}
-	}
-	return b.String()
-}
-
-func millis(d time.Duration) string {
-	return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond))
+// end returns the tail.
+func (j *journal) end() []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]byte(nil), j.tail[max(0, len(j.tail)-tailBytes):]...)
 }

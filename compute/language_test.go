@@ -123,7 +123,7 @@ func TestLanguages(t *testing.T) {
 				if err := json.Unmarshal(r.Payload, &doc); err != nil {
 					t.Fatal(err)
 				}
-				id := strings.Fields(strings.TrimPrefix(string(r.Tail), "START RequestId: "))[0]
+				id := requestID(r)
 				got = doc.ErrorType + ": " + strings.Replace(doc.ErrorMessage, id, "ID", 1)
 			}
 			if got != test.want {

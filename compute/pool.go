@@ -61,8 +61,6 @@ type slot struct {
 	journal  *journal
 	revision string
 	expires  time.Time
-	version  string
-	memoryMB int
 	since    time.Time // idle since
 	keeper   *keeper   // for whom it is kept; nil for one that came of an invocation
 }
@@ -120,10 +118,10 @@ func (p *Pool) Invoke(ctx context.Context, j *Job) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		s.journal.begin(j.Invocation.ID, s.version)
+		s.journal.begin()
 		r, err := s.env.Invoke(ctx, j.Invocation)
 		if err == nil {
-			r.Tail = s.journal.end(j.Invocation.ID, s.memoryMB, r)
+			r.Tail = s.journal.end()
 		}
 		p.release(j, f, s)
 		if !errors.Is(err, ErrNotTaken) || try == 3 {
@@ -369,14 +367,12 @@ func (p *Pool) start(ctx context.Context, j *Job) (*slot, error) {
 
 // open makes an environment.
 func (p *Pool) open(ctx context.Context, spec Spec, revision string) (*slot, error) {
-	log := &journal{world: p.o.World, sink: spec.Log}
-	spec.Log = func(_ time.Time, line string) { log.write(line) }
+	log := newJournal(&spec)
 	env, err := p.o.Runner.Start(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &slot{env: env, journal: log, revision: revision, expires: spec.Expires,
-		version: spec.Version, memoryMB: spec.MemoryMB}, nil
+	return &slot{env: env, journal: log, revision: revision, expires: spec.Expires}, nil
 }
 
 // release hands an environment to one who waits for it, keeps it idle, or closes it when it has had

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// initLimit is how long a function may take to initialise before its own timeout counts.
+	// initLimit is how long a function may take to initialise before it is tried again within its own timeout.
 	initLimit = 10 * time.Second
 	// handover is how long a warm runtime may take to ask for its next invocation.
 	handover = 500 * time.Millisecond
@@ -62,6 +62,8 @@ type Process struct {
 	runtime string // where our bootstraps are
 	probe   func() isolation
 	groups  func() hierarchies
+	// initLimit is the constant, but for a test.
+	initLimit time.Duration
 
 	serial atomic.Uint32 // of environments: their users and directories
 
@@ -123,7 +125,7 @@ func NewProcess(o ProcessOptions) (*Process, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, fmt.Errorf("compute: emptying the directory of environments: %w", err)
 	}
-	p := &Process{o: o, dir: dir, runtime: filepath.Join(dir, "runtime"),
+	p := &Process{o: o, dir: dir, runtime: filepath.Join(dir, "runtime"), initLimit: initLimit,
 		envs: map[*environment]struct{}{}, interpreters: map[string]interpreter{}}
 	if err := writeBootstraps(p.runtime); err != nil {
 		return nil, err
@@ -241,15 +243,23 @@ func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 	if err := aws.Settle(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.refusal(); err != nil {
-		return broken{"Sandbox.Unavailable", err.Error()}, nil
+	env, err := p.begin(s, phaseInit)
+	if err != nil {
+		return nil, err
 	}
-	task := s.Dir
-	if task == "" {
-		var err error
-		if task, err = p.o.Code.Dir(s.Code); err != nil {
-			return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
-		}
+	return &retried{p: p, spec: s, env: env}, nil
+}
+
+// begin starts a process for the function, in a phase of its life.
+func (p *Process) begin(s Spec, phase string) (Env, error) {
+	s.tell(p.o.World.Now(), factInitStart, InitStart{s.kind(), phase, s.Name, s.Version})
+	fault := func(kind, message string) (Env, error) { return &broken{p, &s, phase, kind, message}, nil }
+	if err := p.refusal(); err != nil {
+		return fault("Sandbox.Unavailable", err.Error())
+	}
+	task, err := p.o.Code.Dir(s.Code)
+	if err != nil {
+		return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
 	}
 	opt, err := p.o.Code.Layers(s.Layers)
 	if err != nil {
@@ -258,15 +268,15 @@ func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 	fromLayer := false
 	if strings.HasPrefix(s.Runtime, "provided") && !isThere(task, "bootstrap") {
 		if fromLayer = opt != "" && isThere(opt, "bootstrap"); !fromLayer {
-			return broken{"Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"}, nil
+			return fault("Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 		}
 	}
-	e := &environment{p: p, spec: s, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
+	e := &environment{p: p, spec: s, phase: phase, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{}), up: make(chan struct{})}
 	e.look = e.untilLook(0)
 	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
-			return broken{"Runtime.InvalidEntrypoint", entry.Error()}, nil
+			return fault("Runtime.InvalidEntrypoint", entry.Error())
 		}
 		return nil, err
 	}
@@ -299,26 +309,13 @@ func (p *Process) remove(e *environment) {
 	delete(p.envs, e)
 }
 
-// broken is an environment that cannot start, which is the function's fault: it answers so.
-type broken struct{ kind, message string }
-
-func (b broken) Alive() bool { return false }
-func (b broken) Close()      {}
-
-func (b broken) Ready(context.Context) (*Result, error) {
-	r := Failure("error", b.kind, "Error: %s", b.message)
-	return &r, nil
-}
-
-func (b broken) Invoke(_ context.Context, in Invocation) (Result, error) {
-	return Failure("error", b.kind, "RequestId: %s Error: %s", in.ID, b.message), nil
-}
-
 // environment is a process and its Runtime API.
 type environment struct {
 	p    *Process
 	spec Spec
-	opt  string // the tree of its layers, or ""
+	// phase is in which phase it is initialised.
+	phase string
+	opt   string // the tree of its layers, or ""
 	// fromLayer is set when the bootstrap of a custom runtime comes from a layer.
 	fromLayer bool
 	started   time.Time
@@ -378,34 +375,51 @@ func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error)
 		return Result{}, err
 	}
 	w := &work{in: in, taken: make(chan struct{}), done: make(chan struct{})}
-	cold := !e.warm
-	if r, err := e.offer(ctx, w, cold); r != nil || err != nil {
-		return e.finished(w, r, err, cold)
+	cold, world := !e.warm, e.p.o.World
+	limit := handover
+	if cold {
+		limit = e.initLimit()
 	}
-	limited, cancel := e.p.o.World.WithTimeout(ctx, e.spec.Timeout)
-	defer cancel()
-	e.await(ctx, limited, w)
-	e.warm = true
-	return e.finished(w, &w.result, w.err, cold)
-}
-
-// finished completes the figures of a result.
-func (e *environment) finished(w *work, r *Result, err error, cold bool) (Result, error) {
+	r, err := e.offer(ctx, w, cold, limit)
 	if err != nil {
 		return Result{}, err
 	}
-	world := e.p.o.World
-	if w.start.IsZero() {
-		r.Init = world.Elapsed(e.started)
-	} else {
-		r.Duration = world.Elapsed(w.start)
-		if cold {
-			r.Init = w.start.Sub(e.started)
-		}
+	if r != nil {
+		took := world.Elapsed(e.started)
+		e.settle(r, in.ID, e.phase == phaseInvoke)
+		return e.spec.uninitialised(world.Now(), e.phase, in, *r, took), nil
 	}
+	limited, cancel := world.WithTimeout(ctx, e.spec.Timeout-world.Elapsed(w.start))
+	defer cancel()
+	e.await(ctx, limited, w)
+	e.warm = true
+	if w.err != nil {
+		return Result{}, w.err
+	}
+	w.result.Duration = world.Elapsed(w.start)
+	if cold && e.phase == phaseInit {
+		w.result.Init = w.start.Sub(e.started)
+	}
+	e.settle(&w.result, in.ID, true)
+	e.spec.tellEnd(world.Now(), in, w.result)
+	return w.result, nil
+}
+
+// settle passes on what was printed, and completes the figures of a result; told is whether the log tells of a timeout.
+func (e *environment) settle(r *Result, id string, told bool) {
 	e.out.drain()
+	if told && r.Status == "timeout" {
+		e.out.line(fmt.Sprintf("%s %s Task timed out after %.2f seconds", e.p.o.World.Now().Format("2006-01-02T15:04:05.000Z"), id, e.spec.Timeout.Seconds()))
+	}
 	r.MemoryMB = e.memory()
-	return *r, nil
+}
+
+// initLimit is how long the initialisation may take that an invocation waits for.
+func (e *environment) initLimit() time.Duration {
+	if e.phase == phaseInvoke {
+		return e.spec.Timeout
+	}
+	return e.p.initLimit
 }
 
 // Ready waits until the runtime asks for an invocation. What it took is in no REPORT line.
@@ -413,20 +427,21 @@ func (e *environment) Ready(ctx context.Context) (*Result, error) {
 	if err := aws.Settle(ctx); err != nil {
 		return nil, err
 	}
-	r, err := e.offer(ctx, nil, true)
-	if r == nil && err == nil {
-		e.warm = true
+	r, err := e.offer(ctx, nil, true, max(provisionedLimit, e.spec.Timeout))
+	if err != nil {
+		return nil, err
 	}
-	return r, err
+	if r != nil {
+		e.spec.tellInit(e.p.o.World.Now(), e.phase, r, e.p.o.World.Elapsed(e.started))
+		return r, nil
+	}
+	e.warm = true
+	return nil, nil
 }
 
 // offer waits until the runtime takes w, or, when there is none, could take one. It returns a result when the
-// initialisation failed.
-func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, error) {
-	limit := handover
-	if cold {
-		limit = initLimit + e.spec.Timeout
-	}
+// initialisation failed, or has not ended within the limit.
+func (e *environment) offer(ctx context.Context, w *work, cold bool, limit time.Duration) (*Result, error) {
 	limited, cancel := e.p.o.World.WithTimeout(ctx, limit)
 	defer cancel()
 	watch := time.NewTimer(e.look)
@@ -457,7 +472,10 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool) (*Result, e
 				return nil, ErrNotTaken
 			}
 			r, err := e.exitResult(id)
-			return &r, err
+			if err != nil {
+				return nil, err
+			}
+			return &r, nil
 		case <-watch.C:
 			if r := e.overMemory(id); r != nil {
 				e.kill(errReplaced)
@@ -504,10 +522,6 @@ func (e *environment) await(ctx, limited context.Context, w *work) {
 			<-w.done
 			break
 		}
-	}
-	if w.result.Status == "timeout" {
-		e.out.line(fmt.Sprintf("%s %s Task timed out after %.2f seconds",
-			world.Now().Format("2006-01-02T15:04:05.000Z"), w.in.ID, e.spec.Timeout.Seconds()))
 	}
 }
 
@@ -563,7 +577,11 @@ func (e *environment) take(w *work) {
 	w.start = e.p.o.World.Start()
 	first := !e.asked
 	e.asked = true
+	if first && e.phase == phaseInvoke {
+		w.start = e.started // the initialisation is a part of the invocation
+	}
 	e.mu.Unlock()
+	e.spec.tellStart(e.p.o.World.Now(), w.in)
 	close(w.taken)
 	if first {
 		if err := e.child.share(e.spec.MemoryMB); err != nil {

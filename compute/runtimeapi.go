@@ -48,7 +48,7 @@ func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveNext waits for an invocation and hands it over.
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
-	e.upOnce.Do(func() { close(e.up) })
+	e.upOnce.Do(e.initialised)
 	idle := time.NewTimer(freezeAfter)
 	defer idle.Stop()
 	var next *work
@@ -82,6 +82,12 @@ func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
 	w.Write(next.in.Payload)
 }
 
+// initialised is that the runtime asks for the first time.
+func (e *environment) initialised() {
+	e.spec.tellInit(e.p.o.World.Now(), e.phase, nil, e.p.o.World.Elapsed(e.started))
+	close(e.up)
+}
+
 // serveResponse ends an invocation with the function's answer, sent whole or in chunks; a trailer may
 // still turn it into an error.
 func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request, id string) {
@@ -108,7 +114,7 @@ func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request, id s
 	}
 	res, failed := trailed(r, id)
 	if !failed {
-		res = Result{Payload: body}
+		res = Result{Payload: body, Produced: len(body)}
 	}
 	e.end(w, current, res)
 }
@@ -133,7 +139,8 @@ func (e *environment) tooLarge(w http.ResponseWriter, current *work, limit int) 
 func (e *environment) serveStream(w http.ResponseWriter, r *http.Request, current *work) {
 	current.in.Stream.Begin(r.Header.Get("Content-Type"))
 	buf := make([]byte, streamChunk)
-	for total := 0; ; {
+	total := 0
+	for {
 		n, err := r.Body.Read(buf)
 		if total += n; total > MaxStream {
 			e.tooLarge(w, current, MaxStream)
@@ -155,6 +162,7 @@ func (e *environment) serveStream(w http.ResponseWriter, r *http.Request, curren
 		}
 	}
 	res, _ := trailed(r, current.in.ID)
+	res.Produced = total
 	e.end(w, current, res)
 }
 

@@ -154,7 +154,7 @@ func TestAPIRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	env := e.(*environment)
+	env := e.(*retried).env.(*environment)
 	base := "http://" + env.doors.api.Addr().String()
 	to := &sink{more: make(chan struct{}, 1)}
 	w := &work{in: Invocation{ID: "id", Stream: to}, taken: make(chan struct{}), done: make(chan struct{})}

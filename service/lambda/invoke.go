@@ -168,8 +168,13 @@ func (s *Service) spec(ctx context.Context, r reference, f *function, dir string
 		Variables: variables, Region: r.region, Endpoint: s.o.Endpoint,
 		Credentials: compute.Credentials{KeyID: as.KeyID, Secret: as.Secret, Token: as.Token}, Expires: as.Expires.Add(-renewEarly), LogGroup: to.group, LogStream: to.name,
 		Log: func(at time.Time, text string) {
-			if line, ok := f.Logging.line(at, text); ok {
+			if line, ok := f.Logging.line(text); ok {
 				s.journal.write(to, at, line)
+			}
+		},
+		Tell: func(fact compute.Fact) {
+			for _, line := range f.Logging.facts(fact) {
+				s.journal.write(to, fact.At, line)
 			}
 		},
 	}, nil

@@ -3,11 +3,11 @@ package lambda
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"fogbank/api/lambda"
+	"fogbank/compute"
 )
 
 // levels are the log levels, the most talkative first.
@@ -66,13 +66,10 @@ func passes(level, least string) bool {
 	return i < 0 || i >= slices.Index(levels, least)
 }
 
-// line is a line of log in the function's format; ok is false when it is not to be written.
-func (l logging) line(at time.Time, text string) (out string, ok bool) {
+// line is a line that was printed in the function's format; ok is false when it is not to be written.
+func (l logging) line(text string) (out string, ok bool) {
 	if l.Format == "" {
 		return text, true
-	}
-	if kind, level, record := platform(text); kind != "" {
-		return string(mustJSON(platformLine{at.Format(stampForm), kind, record})), kind != "end" && passes(level, l.System)
 	}
 	if strings.HasPrefix(text, "{") {
 		var own struct {
@@ -88,46 +85,23 @@ func (l logging) line(at time.Time, text string) (out string, ok bool) {
 	return text, true
 }
 
+// facts are the lines of what Lambda itself tells, in the function's format.
+func (l logging) facts(f compute.Fact) []string {
+	if l.Format == "" {
+		return f.Record.Lines()
+	}
+	if !passes(f.Record.Level(), l.System) {
+		return nil
+	}
+	return []string{string(mustJSON(platformLine{f.At.Format(stampForm), f.Type, f.Record}))}
+}
+
 // platformLine is a line Lambda itself writes.
 type platformLine struct {
 	Time   string         `json:"time"`
 	Type   string         `json:"type"`
-	Record map[string]any `json:"record"`
+	Record compute.Record `json:"record"`
 }
-
-// platform reads the START, END and REPORT lines; kind is "" for any other.
-func platform(text string) (kind, level string, record map[string]any) {
-	if rest, ok := strings.CutPrefix(text, "START RequestId: "); ok {
-		id, version, _ := strings.Cut(rest, " Version: ")
-		return "platform.start", "INFO", map[string]any{"requestId": id, "version": version}
-	}
-	if strings.HasPrefix(text, "END RequestId: ") {
-		return "end", "INFO", nil
-	}
-	rest, ok := strings.CutPrefix(text, "REPORT RequestId: ")
-	if !ok {
-		return "", "", nil
-	}
-	fields := strings.Split(rest, "\t")
-	metrics, status, level := map[string]any{}, "success", "INFO"
-	for _, field := range fields[1:] {
-		name, value, _ := strings.Cut(field, ": ")
-		if name == "Status" {
-			status, level = value, "WARN"
-		}
-		number, _, _ := strings.Cut(value, " ")
-		if metric := reportMetrics[name]; metric != "" {
-			if n, err := strconv.ParseFloat(number, 64); err == nil {
-				metrics[metric] = n
-			}
-		}
-	}
-	return "platform.report", level, map[string]any{"requestId": fields[0], "metrics": metrics, "status": status}
-}
-
-// reportMetrics are the names in JSON of what the REPORT line tells.
-var reportMetrics = map[string]string{"Duration": "durationMs", "Billed Duration": "billedDurationMs", "Memory Size": "memorySizeMB",
-	"Max Memory Used": "maxMemoryUsedMB", "Init Duration": "initDurationMs"}
 
 // ownLine is a line of a runtime's logger as JSON.
 type ownLine struct {

@@ -33,6 +33,10 @@ func main() {
 	case "exit":
 		os.Exit(7)
 	}
+	if wait, ok := strings.CutPrefix(os.Getenv("INIT"), "sleep:"); ok {
+		d, _ := time.ParseDuration(wait)
+		time.Sleep(d)
+	}
 	for {
 		r, err := http.Get(base + "invocation/next")
 		if err != nil {
