@@ -51,7 +51,8 @@ type Call struct {
 	UserAgent string
 	// Endpoint is the scheme and host the client used, "http://127.0.0.1:4566", for URLs in answers.
 	Endpoint string
-	Secure   bool // arrived over TLS
+	Secure   bool   // arrived over TLS
+	Trace    string // the client's X-Amzn-Trace-Id, as it came
 	// SourceARN and SourceAccount name the resource on whose behalf a service principal
 	// calls: aws:SourceArn and aws:SourceAccount in policies.
 	SourceARN     ARN

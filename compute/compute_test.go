@@ -153,7 +153,7 @@ func (b *bench) invokeAs(name string, s Spec, payload string) Result {
 	b.t.Helper()
 	r, err := b.pool.Invoke(context.Background(), &Job{Function: name, Revision: "1", Limit: -1,
 		Spec:       func(context.Context) (Spec, error) { return s, nil },
-		Invocation: Invocation{ID: b.world.UUID(), ARN: string(s.Function), Payload: []byte(payload), Trace: "Root=1-2-3"}})
+		Invocation: Invocation{ID: b.world.UUID(), ARN: string(s.Function), Payload: []byte(payload), Trace: "Root=1-2-3", ClientContext: `{"custom":{}}`, Identity: `{"a":1}`}})
 	if err != nil {
 		b.t.Fatalf("invoke %s: %v", payload, err)
 	}
@@ -309,6 +309,9 @@ func TestHeaders(t *testing.T) {
 	fmt.Sscan(h["Lambda-Runtime-Deadline-Ms"][0], &ms)
 	if d := time.UnixMilli(ms).Sub(before); d < 3*time.Second-time.Millisecond || d > 10*time.Second {
 		t.Errorf("deadline in %v", d)
+	}
+	if h["Lambda-Runtime-Client-Context"][0] != `{"custom":{}}` || h["Lambda-Runtime-Cognito-Identity"][0] != `{"a":1}` {
+		t.Errorf("context %q, identity %q", h["Lambda-Runtime-Client-Context"], h["Lambda-Runtime-Cognito-Identity"])
 	}
 	if h["Lambda-Runtime-Trace-Id"][0] != "Root=1-2-3" {
 		t.Errorf("trace %q", h["Lambda-Runtime-Trace-Id"])

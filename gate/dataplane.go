@@ -12,7 +12,7 @@ import (
 // Caller returns the context of a data plane's request that need not be signed: its call has nobody as principal.
 func (g *Gate) Caller(r *http.Request) context.Context {
 	return aws.WithCall(r.Context(), &aws.Call{Account: g.options.Account, Region: g.options.Region, RequestID: g.world.UUID(),
-		SourceIP: sourceIP(r), UserAgent: r.UserAgent(), Endpoint: g.endpoint(r), Secure: r.TLS != nil})
+		SourceIP: sourceIP(r), UserAgent: r.UserAgent(), Endpoint: g.endpoint(r), Secure: r.TLS != nil, Trace: r.Header.Get("X-Amzn-Trace-Id")})
 }
 
 // SignedCaller is Caller for a request that must be signed for the service of op, and proves who sent it. The

@@ -192,7 +192,7 @@ func (x *exchange) authenticate() (context.Context, error) {
 	g, op := x.gate, x.route.op
 	call := &aws.Call{
 		Account: g.options.Account, Region: g.options.Region, RequestID: x.record.ID,
-		SourceIP: sourceIP(x.r), UserAgent: x.r.UserAgent(), Secure: x.r.TLS != nil,
+		SourceIP: sourceIP(x.r), UserAgent: x.r.UserAgent(), Secure: x.r.TLS != nil, Trace: x.r.Header.Get("X-Amzn-Trace-Id"),
 	}
 	call.Endpoint = g.endpoint(x.r)
 	ctx := aws.WithCall(x.r.Context(), call)

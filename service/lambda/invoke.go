@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -104,9 +103,7 @@ func (s *Service) prepare(ctx context.Context, q *request) (r reference, f *func
 
 // run invokes a function in an environment. The invocation goes on when the client goes away.
 func (s *Service) run(ctx context.Context, r reference, f *function, inv compute.Invocation) (compute.Result, error) {
-	if inv.Trace == "" {
-		inv.Trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", s.world.Now().Unix(), s.world.Hex(12), s.world.Hex(8))
-	}
+	inv.Trace = s.trace(aws.CallFrom(ctx).Trace)
 	most, err := s.limits(ctx, r, f)
 	if err != nil {
 		return compute.Result{}, err

@@ -58,7 +58,7 @@ func (s *site) open() {
 	where := func(_ context.Context, spec compute.Spec, _ compute.Invocation, _ func(string)) ([]byte, error) {
 		return json.Marshal(spec.Dir)
 	}
-	s.fake = &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy, "where": where, "gather": s.gather, "count": s.count}}
+	s.fake = &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"spy": s.spy, "told": told, "where": where, "gather": s.gather, "count": s.count}}
 	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Functions: s.fake, HotReload: s.hot, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.t.Fatal(err)

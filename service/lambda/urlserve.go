@@ -138,7 +138,7 @@ func (c *cors) mark(h map[string][]string, origin string) bool {
 func (s *Service) InvokeURL(ctx context.Context, u *URL, q *URLRequest) URLAnswer {
 	c := aws.CallFrom(ctx)
 	event := u.event(s, c, q)
-	in := aws.WithCall(ctx, &aws.Call{Account: u.place.account, Region: u.place.region, Principal: c.Principal, RequestID: q.ID})
+	in := aws.WithCall(ctx, &aws.Call{Account: u.place.account, Region: u.place.region, Principal: c.Principal, RequestID: q.ID, Trace: c.Trace})
 	f, err := s.choose(in, u.place)
 	if err != nil {
 		return refusal(502, "Internal Server Error")
