@@ -33,6 +33,7 @@ const (
 	factStart           = "platform.start"
 	factRuntimeDone     = "platform.runtimeDone"
 	factReport          = "platform.report"
+	factExtension       = "platform.extension"
 )
 
 // The phases in which a function is initialised: before its first invocation, and in it when that has failed.
@@ -93,6 +94,14 @@ type Report struct {
 	Tracing   *Tracing `json:"tracing,omitempty"`
 }
 
+// Extension is that an extension has registered.
+type Extension struct {
+	Name      string   `json:"name"`
+	State     string   `json:"state"`
+	Events    []string `json:"events"`
+	ErrorType string   `json:"errorType,omitempty"`
+}
+
 // Metrics are measures; those that do not apply are absent.
 type Metrics struct {
 	Duration      float64 `json:"durationMs"`
@@ -141,6 +150,12 @@ func (f InitReport) Level() string {
 		return warnUnless(f.Status, "DEBUG")
 	}
 	return warnUnless(f.Status, "INFO")
+}
+
+func (Extension) Level() string { return "INFO" }
+
+func (f Extension) Lines() []string {
+	return []string{"EXTENSION\tName: " + f.Name + "\tState: " + f.State + "\tEvents: [" + strings.Join(f.Events, ", ") + "]"}
 }
 
 func (InitStart) Lines() []string       { return nil }

@@ -36,6 +36,15 @@ func (c *child) kill() {
 	}
 }
 
+// halt stops the process, and leaves what it has started alone.
+func (c *child) halt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reaped {
+		syscall.Kill(c.process.Pid, syscall.SIGSTOP)
+	}
+}
+
 // wait waits for the process, kills what it leaves behind, and says how it ended.
 func (c *child) wait() string {
 	state, err := c.reap()
@@ -77,6 +86,7 @@ func (e *environment) launch(task string) error {
 	g.argv = slices.Insert(g.argv, 1, heapFlags(e.spec)...)
 	var read *os.File
 	if mode == modePlain {
+		e.ext.programs = nil // there is nothing to start them in
 		read, err = e.startPlain(g, at)
 	} else {
 		read, err = e.startCell(g, task, at)

@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -273,7 +274,7 @@ func (p *Process) begin(s Spec, phase string) (Env, error) {
 	}
 	e := &environment{p: p, spec: s, phase: phase, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{}), up: make(chan struct{})}
-	e.look = e.untilLook(0)
+	e.look, e.ext = e.untilLook(0), newExtensions(e, findExtensions(opt))
 	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
 			return fault("Runtime.InvalidEntrypoint", entry.Error())
@@ -321,6 +322,7 @@ type environment struct {
 	started   time.Time
 	doors     *doors
 	child     *child
+	ext       *extensions
 	out       *output
 	work      chan *work    // to whoever asks for the next invocation
 	look      time.Duration // after which the memory of an invocation is looked at again
@@ -337,8 +339,9 @@ type environment struct {
 	current  *work
 	initial  *Result // how the initialisation failed
 	warm     bool
-	asked    bool  // the runtime has taken an invocation
-	why      error // set when we killed it
+	asked    bool   // the runtime has taken an invocation
+	why      error  // set when we killed it
+	reason   string // why it is shut down, as extensions are told
 	peakMB   int
 	sampled  time.Time
 	exitText string
@@ -401,8 +404,23 @@ func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error)
 		w.result.Init = w.start.Sub(e.started)
 	}
 	e.settle(&w.result, in.ID, true)
-	e.spec.tellEnd(world.Now(), in, w.result)
+	e.spec.tell(world.Now(), factRuntimeDone, runtimeDone(in, w.result))
+	e.awaitExtensions(limited, w)
+	e.spec.tell(world.Now(), factReport, e.spec.report(in, w.result))
 	return w.result, nil
+}
+
+// awaitExtensions waits until the extensions, too, have done with an invocation, for as long as the function has.
+func (e *environment) awaitExtensions(limited context.Context, w *work) {
+	defer e.ext.drain()
+	if !e.Alive() || e.ext.resting() {
+		return
+	}
+	if !e.ext.until(e.ext.idle, e.dead, limited.Done()) && limited.Err() != nil {
+		w.result.Status = "timeout"
+		e.stop(timeout)
+	}
+	w.result.Duration = e.p.o.World.Elapsed(w.start)
 }
 
 // settle passes on what was printed, and completes the figures of a result; told is whether the log tells of a timeout.
@@ -511,11 +529,11 @@ func (e *environment) await(ctx, limited context.Context, w *work) {
 			e.kill(ErrClosed)
 		case over:
 			e.finish(w, timedOut(w.in.ID, e.spec.Timeout), nil)
-			e.kill(errReplaced)
+			e.stop(timeout)
 		default:
 			if r := e.overMemory(w.in.ID); r != nil {
 				e.finish(w, *r, nil)
-				e.kill(errReplaced)
+				e.stop(failure)
 			}
 		}
 		if over {
@@ -582,6 +600,7 @@ func (e *environment) take(w *work) {
 	}
 	e.mu.Unlock()
 	e.spec.tellStart(e.p.o.World.Now(), w.in)
+	e.ext.invoke(w.in, w.start.Add(e.spec.Timeout))
 	close(w.taken)
 	if first {
 		if err := e.child.share(e.spec.MemoryMB); err != nil {
@@ -646,15 +665,62 @@ func (e *environment) kill(why error) {
 	e.child.kill()
 }
 
-// Close kills the environment and waits until nothing of it is left.
+// stop ends the environment: at once, or, where extensions are to be told first, the runtime; the rest ends with Close.
+func (e *environment) stop(reason string) {
+	if len(e.ext.programs) == 0 {
+		e.kill(errReplaced)
+		return
+	}
+	e.mu.Lock()
+	if e.why == nil {
+		e.why, e.reason = errReplaced, reason
+	}
+	e.mu.Unlock()
+	e.child.halt()
+}
+
+// Close tells extensions, kills the environment and waits until nothing of it is left.
 func (e *environment) Close() {
+	e.mu.Lock()
+	why, reason := e.why, cmp.Or(e.reason, spinDown)
+	e.mu.Unlock()
+	if len(e.ext.programs) > 0 && why != ErrClosed {
+		e.thaw()
+		e.ext.close(reason)
+	}
 	e.kill(errReplaced)
 	<-e.dead
+}
+
+// ready reports whether the environment has been initialised.
+func (e *environment) ready() bool {
+	select {
+	case <-e.up:
+		return true
+	default:
+		return false
+	}
+}
+
+// failExtension ends the environment, and what goes on in it, with an error of an extension.
+func (e *environment) failExtension(kind, message string) {
+	if !e.ready() {
+		e.failInit(Failure("error", kind, "Error: %s", message))
+		return
+	}
+	e.mu.Lock()
+	w := e.current
+	e.mu.Unlock()
+	if w != nil {
+		e.finish(w, Failure("error", kind, "RequestId: %s Error: %s", w.in.ID, message), nil)
+	}
+	e.stop(failure)
 }
 
 // exited is what happens when the process has ended: the invocation under way has failed.
 func (e *environment) exited(status string) {
 	e.doors.close()
+	e.ext.abandon()
 	e.out.drain()
 	e.mu.Lock()
 	e.exitText = status
@@ -678,6 +744,9 @@ func (e *environment) exitResult(id string) (Result, error) {
 	if what := e.child.complaint(); what != "" {
 		if entry, ok := strings.CutPrefix(what, "exec: "); ok {
 			return Failure("error", "Runtime.InvalidEntrypoint", "RequestId: %s Error: fork/exec %s", id, entry), nil
+		}
+		if launch, ok := strings.CutPrefix(what, "extension: "); ok {
+			return Failure("error", "Extension.LaunchError", "RequestId: %s Error: %s", id, launch), nil
 		}
 		return Result{}, fmt.Errorf("compute: the sandbox of %s: %s", e.spec.Function, what)
 	}

@@ -21,6 +21,10 @@ const streamChunk = 32 << 10
 // ServeHTTP is the Runtime API of one environment.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path, ok := strings.CutPrefix(r.URL.Path, extensionPrefix); ok {
+		e.ext.serve(w, r, path)
+		return
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, apiPrefix)
 	if !ok {
 		refuse(w, 404, "NotFound", "There is no such resource.")
@@ -48,6 +52,9 @@ func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveNext waits for an invocation and hands it over.
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+	if !e.ext.until(e.ext.idle, e.dead, r.Context().Done()) {
+		return
+	}
 	e.upOnce.Do(e.initialised)
 	idle := time.NewTimer(freezeAfter)
 	defer idle.Stop()
@@ -268,10 +275,13 @@ func refuseSize(w http.ResponseWriter, limit int) {
 	refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(limit)+" bytes).")
 }
 
-func accept(w http.ResponseWriter) {
+func accept(w http.ResponseWriter) { answerJSON(w, 202, map[string]string{"status": "OK"}) }
+
+// answerJSON answers what can be JSON.
+func answerJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(202)
-	io.WriteString(w, `{"status":"OK"}`+"\n")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // whoever asked may be gone
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {

@@ -57,7 +57,9 @@ type cell struct {
 	User  int // root mode: the user and group to become
 	Argv  []string
 	Env   []string
-	Probe bool // end with status 0 instead of becoming anything
+	// Programs are the external extensions, below /opt/extensions, and ProgramEnv is their environment.
+	Programs, ProgramEnv []string
+	Probe                bool // end with status 0 instead of becoming anything
 }
 
 // bind makes a directory or file of the host visible, read-only.
@@ -204,7 +206,9 @@ func closeAll(files ...*os.File) {
 
 // fill makes the blank what c describes; it fails when the blank has ended meanwhile.
 func (b *blank) fill(c *cell) error {
-	defer b.in.Close()
+	if len(c.Programs) == 0 {
+		defer b.in.Close()
+	}
 	c.User = b.user
 	doc, err := json.Marshal(c)
 	if err != nil {
@@ -272,6 +276,7 @@ func (e *environment) fill(b *blank, g program, task string, at places) error {
 	at.proxy = ds.proxyURL()
 	c := e.cell(g, task, environ(spec, ds.api.Addr().String(), at))
 	c.Host, c.IP = s.host, s.ip
+	c.Programs, c.ProgramEnv = e.ext.programs, programEnv(c.Env)
 	err = errors.Join(b.child.group.limit(e.spec.MemoryMB, max(e.spec.TmpMB, 1)), b.child.group.weigh(vCPU)) // until it is initialised
 	if err == nil {
 		err = b.fill(c)
@@ -280,7 +285,9 @@ func (e *environment) fill(b *blank, g program, task string, at places) error {
 		ds.close()
 		return err
 	}
-	e.doors = ds
+	if e.doors = ds; len(c.Programs) > 0 {
+		e.ext.adopt(b.in)
+	}
 	return nil
 }
 
@@ -413,6 +420,12 @@ func becomeCell(c *cell) {
 	if c.Probe {
 		os.Exit(0)
 	}
+	if len(c.Programs) > 0 {
+		if err = c.startPrograms(in); err != nil {
+			fmt.Fprintf(status, "%v", err)
+			os.Exit(1)
+		}
+	}
 	err = syscall.Exec(c.Argv[0], c.Argv, c.Env)
 	fmt.Fprintf(status, "exec: %s: %v", c.Argv[0], err)
 	os.Exit(1)
@@ -444,14 +457,11 @@ func (c *cell) standBack() error {
 
 // read waits for the description. Without one nothing is to become of the process.
 func (c *cell) read(in io.Reader) error {
-	b, err := io.ReadAll(in)
-	if err != nil {
-		return err
-	}
-	if len(b) == 0 {
+	err := json.NewDecoder(in).Decode(c)
+	if err == io.EOF {
 		os.Exit(0)
 	}
-	return json.Unmarshal(b, c)
+	return err
 }
 
 // buildRoot makes a new root of read-only pieces of the host, as far as it is the same for all.

@@ -21,6 +21,10 @@ type event struct {
 }
 
 func main() {
+	if strings.HasPrefix(os.Args[0], "/opt/extensions/") {
+		extension()
+		return
+	}
 	if len(os.Args) > 2 {
 		command(os.Args[1], os.Args[2])
 		return
@@ -63,6 +67,59 @@ func main() {
 			continue
 		}
 		post(here+"/response", out, "")
+	}
+}
+
+// extension is what the program is below /opt/extensions. It says which events it gets, and does as EXT tells: "late"
+// works a while after the function, "stuck" does not come to an end, "exit" ends once it has registered, "error" reports
+// that it cannot go on, "silent" does not register.
+func extension() {
+	base := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2020-01-01/extension/"
+	do := os.Getenv("EXT")
+	if do == "silent" {
+		time.Sleep(time.Hour)
+	}
+	name := os.Args[0][len("/opt/extensions/"):]
+	req, _ := http.NewRequest("POST", base+"register", strings.NewReader(`{"events":["INVOKE","SHUTDOWN"]}`))
+	req.Header.Set("Lambda-Extension-Name", name)
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		os.Exit(2)
+	}
+	b, _ := io.ReadAll(r.Body)
+	fmt.Printf("%s: registered %d %s, handler in its environment: %q\n", name, r.StatusCode, b, os.Getenv("_HANDLER"))
+	id := r.Header.Get("Lambda-Extension-Identifier")
+	call := func(method, path string) []byte {
+		req, _ := http.NewRequest(method, base+path, nil)
+		req.Header.Set("Lambda-Extension-Identifier", id)
+		req.Header.Set("Lambda-Extension-Function-Error-Type", "My.Error")
+		r, err := http.DefaultClient.Do(req)
+		if err != nil {
+			os.Exit(2)
+		}
+		b, _ := io.ReadAll(r.Body)
+		return b
+	}
+	switch do {
+	case "exit":
+		os.Exit(3)
+	case "error":
+		call("POST", "init/error")
+		time.Sleep(time.Hour)
+	}
+	for {
+		var e struct{ EventType, ShutdownReason, RequestID string }
+		json.Unmarshal(call("GET", "event/next"), &e)
+		fmt.Printf("%s: %s %s\n", name, e.EventType, e.ShutdownReason)
+		switch {
+		case e.EventType == "SHUTDOWN":
+			os.Exit(0)
+		case do == "late":
+			time.Sleep(200 * time.Millisecond)
+			fmt.Printf("%s: done\n", name)
+		case do == "stuck":
+			time.Sleep(time.Hour)
+		}
 	}
 }
 
