@@ -45,6 +45,7 @@ type extensions struct {
 	closing bool // the environment is being shut down
 	ended   int  // programs that have ended
 	outs    []*output
+	sockets []int         // in its network, not yet connected
 	turn    chan struct{} // closed, and made anew, when an extension has changed
 }
 
@@ -158,7 +159,7 @@ func (x *extensions) serveRegister(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, kind, message)
 		return
 	}
-	x.e.spec.tell(x.e.p.o.World.Now(), factExtension, Extension{ext.name, "Ready", in.Events, ""})
+	x.e.tell(factExtension, Extension{ext.name, "Ready", in.Events, ""})
 	answer := map[string]string{"functionName": x.e.spec.Name, "functionVersion": x.e.spec.Version, "handler": x.e.spec.Handler}
 	if strings.Contains(r.Header.Get("Lambda-Extension-Accept-Feature"), "accountId") {
 		answer["accountId"] = x.e.spec.Function.Account()
@@ -299,6 +300,15 @@ func (x *extensions) close(reason string) {
 	over := make(chan struct{})
 	timer := time.AfterFunc(shutdownLimit, func() { close(over) })
 	defer timer.Stop()
+	flushed := make(chan struct{})
+	go func() {
+		x.e.telemetry.flush()
+		close(flushed)
+	}()
+	select {
+	case <-flushed:
+	case <-over:
+	}
 	x.tell(event{Type: "SHUTDOWN", Deadline: world.Now().Add(shutdownLimit).UnixMilli(), Reason: reason}, func(ext *extension) bool { return ext.closing })
 	x.until(func() bool { return x.ended == len(x.programs) }, x.e.dead, over)
 }
@@ -327,9 +337,7 @@ func (x *extensions) drain() {
 
 // line takes a line that an extension printed.
 func (x *extensions) line(text string) {
-	if x.e.spec.Log != nil {
-		x.e.spec.Log(x.e.p.o.World.Now(), text)
-	}
+	x.e.print("extension", text)
 }
 
 // runtimeOnly are the variables that only the runtime's process has.

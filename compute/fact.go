@@ -34,6 +34,8 @@ const (
 	factRuntimeDone     = "platform.runtimeDone"
 	factReport          = "platform.report"
 	factExtension       = "platform.extension"
+	factSubscription    = "platform.telemetrySubscription"
+	factDropped         = "platform.logsDropped"
 )
 
 // The phases in which a function is initialised: before its first invocation, and in it when that has failed.
@@ -102,6 +104,20 @@ type Extension struct {
 	ErrorType string   `json:"errorType,omitempty"`
 }
 
+// TelemetrySubscription is that an extension has subscribed to the Telemetry API.
+type TelemetrySubscription struct {
+	Name  string   `json:"name"`
+	State string   `json:"state"`
+	Types []string `json:"types"`
+}
+
+// LogsDropped is that events could not be delivered.
+type LogsDropped struct {
+	Reason  string `json:"reason"`
+	Records int    `json:"droppedRecords"`
+	Bytes   int    `json:"droppedBytes"`
+}
+
 // Metrics are measures; those that do not apply are absent.
 type Metrics struct {
 	Duration      float64 `json:"durationMs"`
@@ -150,6 +166,14 @@ func (f InitReport) Level() string {
 		return warnUnless(f.Status, "DEBUG")
 	}
 	return warnUnless(f.Status, "INFO")
+}
+
+func (TelemetrySubscription) Level() string { return "INFO" }
+func (LogsDropped) Level() string           { return "WARN" }
+func (LogsDropped) Lines() []string         { return nil }
+
+func (f TelemetrySubscription) Lines() []string {
+	return []string{"TELEMETRY\tName: " + f.Name + "\tState: " + f.State + "\tTypes: [" + strings.Join(f.Types, ", ") + "]"}
 }
 
 func (Extension) Level() string { return "INFO" }

@@ -95,11 +95,7 @@ func (e *environment) launch(task string) error {
 		os.RemoveAll(own)
 		return fmt.Errorf("compute: starting %s: %w", e.spec.Function, err)
 	}
-	e.out = newOutput(read, func(line string) {
-		if e.spec.Log != nil {
-			e.spec.Log(p.o.World.Now(), line)
-		}
-	})
+	e.out = newOutput(read, func(line string) { e.print("function", line) })
 	e.announce(mode, g.notice)
 	e.follow(own)
 	return nil

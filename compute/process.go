@@ -253,7 +253,8 @@ func (p *Process) Start(ctx context.Context, s Spec) (Env, error) {
 
 // begin starts a process for the function, in a phase of its life.
 func (p *Process) begin(s Spec, phase string) (Env, error) {
-	s.tell(p.o.World.Now(), factInitStart, InitStart{s.kind(), phase, s.Name, s.Version})
+	now, start := p.o.World.Now(), InitStart{s.kind(), phase, s.Name, s.Version}
+	s.tell(now, factInitStart, start)
 	fault := func(kind, message string) (Env, error) { return &broken{p, &s, phase, kind, message}, nil }
 	if err := p.refusal(); err != nil {
 		return fault("Sandbox.Unavailable", err.Error())
@@ -274,7 +275,9 @@ func (p *Process) begin(s Spec, phase string) (Env, error) {
 	}
 	e := &environment{p: p, spec: s, phase: phase, opt: opt, fromLayer: fromLayer, started: p.o.World.Start(), work: make(chan *work),
 		dead: make(chan struct{}), failed: make(chan struct{}), up: make(chan struct{})}
-	e.look, e.ext = e.untilLook(0), newExtensions(e, findExtensions(opt))
+	e.look, e.ext, e.telemetry = e.untilLook(0), newExtensions(e, findExtensions(opt)), newTelemetry(e)
+	e.spec.Tell = e.relay(s.Tell)
+	e.telemetry.add("platform", now, factInitStart, start)
 	if err := e.launch(task); err != nil {
 		if entry, ok := errors.AsType[*entryError](err); ok {
 			return fault("Runtime.InvalidEntrypoint", entry.Error())
@@ -323,6 +326,7 @@ type environment struct {
 	doors     *doors
 	child     *child
 	ext       *extensions
+	telemetry *telemetry
 	out       *output
 	work      chan *work    // to whoever asks for the next invocation
 	look      time.Duration // after which the memory of an invocation is looked at again
@@ -404,9 +408,9 @@ func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error)
 		w.result.Init = w.start.Sub(e.started)
 	}
 	e.settle(&w.result, in.ID, true)
-	e.spec.tell(world.Now(), factRuntimeDone, runtimeDone(in, w.result))
+	e.tell(factRuntimeDone, runtimeDone(in, w.result))
 	e.awaitExtensions(limited, w)
-	e.spec.tell(world.Now(), factReport, e.spec.report(in, w.result))
+	e.tell(factReport, e.spec.report(in, w.result))
 	return w.result, nil
 }
 
@@ -421,6 +425,32 @@ func (e *environment) awaitExtensions(limited context.Context, w *work) {
 		e.stop(timeout)
 	}
 	w.result.Duration = e.p.o.World.Elapsed(w.start)
+}
+
+// tell tells a fact.
+func (e *environment) tell(kind string, r Record) { e.spec.tell(e.p.o.World.Now(), kind, r) }
+
+// relay passes facts on, and to the extensions that have subscribed to them.
+func (e *environment) relay(to func(Fact)) func(Fact) {
+	return func(f Fact) {
+		if to != nil {
+			to(f)
+		}
+		if len(e.ext.programs) > 0 {
+			e.telemetry.add("platform", f.At, f.Type, f.Record)
+		}
+	}
+}
+
+// print passes on a line that the function or an extension has printed.
+func (e *environment) print(kind, line string) {
+	now := e.p.o.World.Now()
+	if e.spec.Log != nil {
+		e.spec.Log(now, line)
+	}
+	if len(e.ext.programs) > 0 {
+		e.telemetry.add(kind, now, kind, line)
+	}
 }
 
 // settle passes on what was printed, and completes the figures of a result; told is whether the log tells of a timeout.

@@ -21,6 +21,10 @@ const streamChunk = 32 << 10
 // ServeHTTP is the Runtime API of one environment.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == telemetryPath {
+		e.telemetry.serve(w, r)
+		return
+	}
 	if path, ok := strings.CutPrefix(r.URL.Path, extensionPrefix); ok {
 		e.ext.serve(w, r, path)
 		return
@@ -92,6 +96,7 @@ func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
 // initialised is that the runtime asks for the first time.
 func (e *environment) initialised() {
 	e.spec.tellInit(e.p.o.World.Now(), e.phase, nil, e.p.o.World.Elapsed(e.started))
+	e.telemetry.settled()
 	close(e.up)
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -101,6 +102,8 @@ func extension() {
 		return b
 	}
 	switch do {
+	case "telemetry":
+		receive(name, id)
 	case "exit":
 		os.Exit(3)
 	case "error":
@@ -120,6 +123,36 @@ func extension() {
 		case do == "stuck":
 			time.Sleep(time.Hour)
 		}
+	}
+}
+
+// receive subscribes to telemetry and says what comes.
+func receive(name, id string) {
+	l, err := net.Listen("tcp4", "127.0.0.1:4243")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var events []struct {
+			Type   string
+			Record json.RawMessage
+		}
+		json.NewDecoder(r.Body).Decode(&events)
+		for _, e := range events {
+			fmt.Printf("%s: got %s %s\n", name, e.Type, e.Record)
+		}
+	}))
+	for _, body := range []string{`{"schemaVersion":"2022-07-01","types":[],"destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain"}}`,
+		`{"schemaVersion":"2022-07-01","types":["platform","function"],"buffering":{"timeoutMs":1000},"destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain:4243/in"}}`} {
+		req, _ := http.NewRequest("PUT", "http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2022-07-01/telemetry", strings.NewReader(body))
+		req.Header.Set("Lambda-Extension-Identifier", id)
+		r, err := http.DefaultClient.Do(req)
+		if err != nil {
+			os.Exit(2)
+		}
+		b, _ := io.ReadAll(r.Body)
+		fmt.Printf("%s: subscribed %d %s\n", name, r.StatusCode, b)
 	}
 }
 
