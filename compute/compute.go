@@ -17,8 +17,9 @@
 // External extensions, programs of the layers below /opt/extensions, are started before the runtime and are its
 // children; see extensions.
 //
-// Limits: 10 extensions, 2 s to shut them down, 1 MB of telemetry waiting for each, 6 MB a payload, 200 MB a streamed response, of which 32 KB are held, 256 KB a log line, 10 s to initialise beyond the function's own timeout,
-// 1,024 processes and open files, 128 connections at once to the server and as many out, /tmp of TmpMB with 256
+// Limits: 6 MB a payload, 200 MB a streamed response, of which 32 KB are held, 256 KB a log line, 10 s to initialise
+// before that becomes a part of the first invocation, 10 extensions, 2 s to shut them down, 1 MB of telemetry waiting for
+// each, 1,024 processes and open files, 128 connections at once to the server and as many out, /tmp of TmpMB with 256
 // files for each MB, MemorySize (see Process), Options of Pool.
 //
 // Locks: an environment's ice may be taken while its mu is held. Pool.mu is never held while an environment's lock is taken, nor the other way round.

@@ -259,9 +259,12 @@ func (p *Process) begin(s Spec, phase string) (Env, error) {
 	if err := p.refusal(); err != nil {
 		return fault("Sandbox.Unavailable", err.Error())
 	}
-	task, err := p.o.Code.Dir(s.Code)
-	if err != nil {
-		return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
+	task := s.Dir
+	if task == "" {
+		var err error
+		if task, err = p.o.Code.Dir(s.Code); err != nil {
+			return nil, fmt.Errorf("compute: the code of %s: %w", s.Function, err)
+		}
 	}
 	opt, err := p.o.Code.Layers(s.Layers)
 	if err != nil {
