@@ -124,15 +124,15 @@ func TestSpreadAgain(t *testing.T) {
 
 		b.far.sent = nil
 		c := must(b.newCarrier(b.ctx, item))
-		facts, targets, err := c.look(b.ctx, 1)
-		if err != nil || targets != nil {
+		if _, targets, err := c.look(b.ctx, 1); err != nil || targets != nil {
 			t.Error(targets, err) // it is done
 		}
 		item.ID = "apart"
 		c = must(b.newCarrier(b.ctx, item))
 		once := map[string]string{}
 		for range 2 {
-			if facts, targets, err = c.look(b.ctx, 1); err != nil {
+			facts, targets, err := c.look(b.ctx, 1)
+			if err != nil {
 				t.Fatal(err)
 			}
 			must(0, c.apart(b.ctx, 1, facts, targets, stamp{}))
