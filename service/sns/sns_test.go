@@ -57,7 +57,9 @@ func (f *far) SendMessage(ctx context.Context, in *sqs.SendMessageInput) (*sqs.S
 	queue := in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '/')+1:]
 	var before, after error
 	if f.fail != nil {
+		f.mu.Lock()
 		before, after = f.fail(queue)
+		f.mu.Unlock()
 	}
 	if before != nil {
 		return nil, before
