@@ -36,7 +36,7 @@ skipped: ## what the tests leave out on this machine, and why
 	@command -v ruby >/dev/null || echo "skipped: functions in Ruby (no ruby)"
 	@command -v javac >/dev/null || echo "skipped: functions in Java (no javac)"
 	@command -v gcc >/dev/null || echo "skipped: a custom runtime in C (no gcc)"
-	@command -v rustc >/dev/null || echo "skipped: a custom runtime in Rust (no rustc)"
+	@rustc --version >/dev/null 2>&1 || echo "skipped: a custom runtime in Rust (no rustc)"
 	@command -v aws >/dev/null || echo "skipped: the order system and a session by the aws command (no aws)"
 	@python3 -c 'import boto3' 2>/dev/null || echo "skipped: the order system and a session by boto3 (not installed)"
 	@command -v npm >/dev/null || echo "skipped: the SDK for JavaScript and sqs-consumer (no npm)"
