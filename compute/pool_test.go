@@ -303,3 +303,44 @@ func TestProvisionOfABrokenFunction(t *testing.T) {
 		}
 	})
 }
+
+// TestProvisionIsBounded: environments that are kept ready take no more room than there is, and have it when it is there.
+func TestProvisionIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, f, w := fakePool(PoolOptions{Max: 4, Idle: time.Minute})
+		defer w.Stop()
+		if _, err := p.Invoke(t.Context(), fakeJob("g", "echo", time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		p.Provision(Provision{Function: "f", Revision: "1", Count: 6, Spec: fakeJob("f", "echo", time.Second).Spec})
+		synctest.Wait()
+		if n, _ := p.Running(); n != 4 || p.Provisioned("f").Ready != 3 {
+			t.Errorf("%d environments, %+v", n, p.Provisioned("f"))
+		}
+		time.Sleep(2 * time.Minute) // the other one has ended
+		synctest.Wait()
+		if n, _ := p.Running(); n != 4 || p.Provisioned("f").Ready != 4 || f.Started.Load() != 5 {
+			t.Errorf("%d environments of %d started, %+v", n, f.Started.Load(), p.Provisioned("f"))
+		}
+	})
+}
+
+// TestProvisionWhileClosing: an environment that is ready only after the pool was closed is closed too.
+func TestProvisionWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, w := fakePool(PoolOptions{})
+		defer w.Stop()
+		leave := make(chan struct{})
+		p.Provision(Provision{Function: "f", Revision: "1", Count: 1, Spec: func(ctx context.Context) (Spec, error) {
+			<-leave
+			return fakeJob("f", "echo", time.Second).Spec(ctx)
+		}})
+		synctest.Wait()
+		p.Close()
+		close(leave)
+		synctest.Wait()
+		if n, _ := p.Running(); n != 0 {
+			t.Errorf("%d environments after the end", n)
+		}
+	})
+}

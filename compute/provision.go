@@ -128,16 +128,23 @@ func (p *Pool) review(f *function, k *keeper) (stale []*slot, missing int, at ti
 		p.forget(k.want.Function, f)
 		return stale, 0, at, true
 	}
+	if p.closed {
+		return stale, 0, at, true
+	}
 	if now.Before(k.retry) {
 		sooner(k.retry)
-		return stale, 0, at, p.closed
+		return stale, 0, at, false
 	}
 	missing = max(min(k.want.Count-k.kept, p.o.Starts-k.starting), 0)
+	if room := max(p.o.Max-p.total, 0); missing > room {
+		missing = room
+		sooner(now.Add(retryKeptMost)) // there may be room then
+	}
 	k.kept += missing
 	k.starting += missing
 	f.slots += missing
 	p.total += missing
-	return stale, missing, at, p.closed
+	return stale, missing, at, false
 }
 
 // startKept starts an environment and initialises it. It was counted in before.
@@ -161,7 +168,11 @@ func (p *Pool) startKept(ctx context.Context, f *function, k *keeper) {
 	}
 	k.fault, k.failures = "", 0
 	s.keeper, s.since = k, p.o.World.Now()
-	if !p.give(want.Function, s) {
+	switch {
+	case p.closed:
+		p.strike(f, s)
+		p.o.World.Go(func(context.Context) { s.env.Close() }) // not while p.mu is held
+	case !k.wants(s) || !p.give(want.Function, s):
 		f.ready = append(f.ready, s)
 	}
 }
