@@ -191,21 +191,8 @@ func (s *Service) DeleteAlias(ctx context.Context, in *lambda.DeleteAliasInput) 
 
 // ListAliases lists a function's aliases by name, those of one version when asked to.
 func (s *Service) ListAliases(ctx context.Context, in *lambda.ListAliasesInput) (*lambda.ListAliasesOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	after, err := readMarker(in.GetMarker())
-	if err != nil {
-		return nil, err
-	}
-	r.qualifier = ""
-	limit := pageSize(in.GetMaxItems())
 	out := &lambda.ListAliasesOutput{}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		if _, err := find(tx, r); err != nil {
-			return err
-		}
+	err := s.list(ctx, in.FunctionName, in.GetMarker(), in.GetMaxItems(), func(tx *store.Tx, r reference, after store.Key, limit int) error {
 		out.Aliases, out.NextMarker = []lambda.AliasConfiguration{}, nil
 		scan := store.Range{Prefix: store.K(r.name)}
 		if after != "" {

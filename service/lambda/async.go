@@ -350,21 +350,8 @@ func (s *Service) DeleteFunctionEventInvokeConfig(ctx context.Context, in *lambd
 
 // ListFunctionEventInvokeConfigs lists the configurations of a function's qualifiers.
 func (s *Service) ListFunctionEventInvokeConfigs(ctx context.Context, in *lambda.ListFunctionEventInvokeConfigsInput) (*lambda.ListFunctionEventInvokeConfigsOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	after, err := readMarker(in.GetMarker())
-	if err != nil {
-		return nil, err
-	}
-	limit := pageSize(in.GetMaxItems())
-	r.qualifier = ""
 	out := &lambda.ListFunctionEventInvokeConfigsOutput{}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		if _, err := find(tx, r); err != nil {
-			return err
-		}
+	err := s.list(ctx, in.FunctionName, in.GetMarker(), in.GetMaxItems(), func(tx *store.Tx, r reference, after store.Key, limit int) (err error) {
 		out.FunctionEventInvokeConfigs, out.NextMarker = []lambda.FunctionEventInvokeConfig{}, nil
 		last := ""
 		for key, c := range asyncConfigs.Scan(tx, store.Range{Prefix: store.K(r.name), After: r.after(after)}) {

@@ -419,21 +419,8 @@ func (s *Service) DeleteProvisionedConcurrencyConfig(ctx context.Context, in *la
 
 // ListProvisionedConcurrencyConfigs lists those of a function by qualifier.
 func (s *Service) ListProvisionedConcurrencyConfigs(ctx context.Context, in *lambda.ListProvisionedConcurrencyConfigsInput) (*lambda.ListProvisionedConcurrencyConfigsOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	after, err := readMarker(in.GetMarker())
-	if err != nil {
-		return nil, err
-	}
-	r.qualifier = ""
-	limit := pageSize(in.GetMaxItems())
 	out := &lambda.ListProvisionedConcurrencyConfigsOutput{}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		if _, err := find(tx, r); err != nil {
-			return err
-		}
+	err := s.list(ctx, in.FunctionName, in.GetMarker(), in.GetMaxItems(), func(tx *store.Tx, r reference, after store.Key, limit int) error {
 		out.ProvisionedConcurrencyConfigs, out.NextMarker = []lambda.ProvisionedConcurrencyConfigListItem{}, nil
 		last := ""
 		for at, p := range provisionsOf(tx, r.account, r.region, r.name) {

@@ -456,6 +456,26 @@ func readMarker(marker string) (store.Key, error) {
 	return store.K(string(b)), nil
 }
 
+// list reads a page of what belongs to a function, which must be there. read is given the function without a qualifier,
+// what the marker says the page comes after, and how many entries it may have.
+func (s *Service) list(ctx context.Context, name, marker string, items int32, read func(tx *store.Tx, r reference, after store.Key, limit int) error) error {
+	r, err := refer(ctx, name, "")
+	if err != nil {
+		return err
+	}
+	after, err := readMarker(marker)
+	if err != nil {
+		return err
+	}
+	r.qualifier = ""
+	return s.db.View(ctx, func(tx *store.Tx) error {
+		if _, err := find(tx, r); err != nil {
+			return err
+		}
+		return read(tx, r, after, pageSize(items))
+	})
+}
+
 // DeleteFunction removes a function with its versions, aliases, policies and configurations, or one version.
 func (s *Service) DeleteFunction(ctx context.Context, in *lambda.DeleteFunctionInput) (*lambda.DeleteFunctionOutput, error) {
 	r, err := refer(ctx, in.FunctionName, in.GetQualifier())

@@ -217,21 +217,8 @@ func (s *Service) DeleteFunctionUrlConfig(ctx context.Context, in *lambda.Delete
 
 // ListFunctionUrlConfigs lists the URLs of a function and its aliases.
 func (s *Service) ListFunctionUrlConfigs(ctx context.Context, in *lambda.ListFunctionUrlConfigsInput) (*lambda.ListFunctionUrlConfigsOutput, error) {
-	r, err := refer(ctx, in.FunctionName, "")
-	if err != nil {
-		return nil, err
-	}
-	after, err := readMarker(in.GetMarker())
-	if err != nil {
-		return nil, err
-	}
-	r.qualifier = ""
-	limit := pageSize(in.GetMaxItems())
 	out := &lambda.ListFunctionUrlConfigsOutput{}
-	err = s.db.View(ctx, func(tx *store.Tx) error {
-		if _, err := find(tx, r); err != nil {
-			return err
-		}
+	err := s.list(ctx, in.FunctionName, in.GetMarker(), in.GetMaxItems(), func(tx *store.Tx, r reference, after store.Key, limit int) (err error) {
 		out.FunctionUrlConfigs, out.NextMarker = []lambda.FunctionUrlConfig{}, nil
 		last := ""
 		for key, u := range urls.Scan(tx, store.Range{Prefix: store.K(r.name), After: r.after(after)}) {
