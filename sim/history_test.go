@@ -111,12 +111,20 @@ func play(t *testing.T, n uint64) tally {
 
 func (h *history) open(seed uint64) {
 	h.world = world.Seeded(seed)
-	cloud, err := fogbank.Open(fogbank.Config{FS: h.disk, World: h.world, Log: slog.New(slog.DiscardHandler),
-		Functions: &compute.Fake{World: h.world, Handlers: map[string]compute.Handler{"changed": h.changed}}})
+	opened := make(chan struct{}) // functions are called already while the cloud opens
+	var cloud *fogbank.Cloud
+	changed := func(_ context.Context, _ compute.Spec, in compute.Invocation, _ func(string)) ([]byte, error) {
+		<-opened
+		return h.changed(cloud, in)
+	}
+	var err error
+	cloud, err = fogbank.Open(fogbank.Config{FS: h.disk, World: h.world, Log: slog.New(slog.DiscardHandler),
+		Functions: &compute.Fake{World: h.world, Handlers: map[string]compute.Handler{"changed": changed}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.cloud = cloud
+	close(opened)
 }
 
 // powerCut replaces the disk by what a power cut at this moment leaves of it, and starts again.
@@ -163,7 +171,7 @@ func (h *history) write(item string) {
 }
 
 // changed is the function on the stream: it publishes each change, and fails now and then before or after.
-func (h *history) changed(_ context.Context, s compute.Spec, in compute.Invocation, _ func(string)) ([]byte, error) {
+func (h *history) changed(cloud *fogbank.Cloud, in compute.Invocation) ([]byte, error) {
 	var batch struct {
 		Records []struct {
 			Dynamodb struct {
@@ -179,7 +187,7 @@ func (h *history) changed(_ context.Context, s compute.Spec, in compute.Invocati
 			return nil, errors.New("failed before publishing")
 		}
 		text := r.Dynamodb.NewImage.Id["S"] + " " + r.Dynamodb.NewImage.Version["N"]
-		_, err := sns.Client{Invoke: h.cloud.Do}.Publish(h.context(), &sns.PublishInput{TopicArn: new("arn:aws:sns:us-east-1:000000000000:changes"), Message: text})
+		_, err := sns.Client{Invoke: cloud.Do}.Publish(h.context(), &sns.PublishInput{TopicArn: new("arn:aws:sns:us-east-1:000000000000:changes"), Message: text})
 		if err != nil {
 			return nil, err
 		}
