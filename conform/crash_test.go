@@ -137,7 +137,11 @@ func (a *acknowledged) check(t *testing.T, s *server.Server, round int) {
 // checkStream reads the whole stream: the versions of each item must follow one another.
 func (a *acknowledged) checkStream(t *testing.T, s *server.Server) {
 	t.Helper()
-	ctx, c := t.Context(), dynamodbstreams.NewFromConfig(s.Root())
+	// Reads may be tried again: this SDK closes a connection under a long answer that has begun before it has noticed that all
+	// of its request is sent, and counts on its own retries.
+	cfg := s.Root()
+	cfg.Retryer = nil
+	ctx, c := t.Context(), dynamodbstreams.NewFromConfig(cfg)
 	streams, err := c.ListStreams(ctx, &dynamodbstreams.ListStreamsInput{TableName: aws.String("items")})
 	if err != nil || len(streams.Streams) != 1 {
 		t.Fatalf("streams: %v, %v", streams, err)
