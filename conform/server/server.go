@@ -37,7 +37,7 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	file := filepath.Join(dir, "fogbank")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "./cmd/fogbank")
-	cmd.Dir = root
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0") // as make build does
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/fogbank: %w\n%s", err, out)
 	}
