@@ -49,7 +49,7 @@ type Config struct {
 
 	Conflicts string `name:"dynamodb-conflicts" help:"what becomes of DynamoDB transactions and writes that meet an ongoing transaction: cancel (the default), as in AWS, or wait for it"`
 
-	Transitions string `name:"dynamodb-transitions" help:"how long DynamoDB tables stay CREATING, UPDATING and DELETING after the operation, such as 5s (default 0s: until its answer, so that waiters need not wait)"`
+	Transitions string `name:"dynamodb-transitions" help:"how long DynamoDB tables and global indexes stay CREATING, UPDATING and DELETING, and backups and restores take, such as 5s (default 0s: until its answer, so that waiters need not wait)"`
 
 	Audit string `help:"on: calls that manage resources become events of the default event bus, as CloudTrail's do (default off)"`
 

@@ -16,6 +16,7 @@
 //	advance 30s                                           lets time pass
 //	restart                                               closes the cloud and opens it on the same state
 //	audit on                                              the same, and from then on calls are audited: off, on
+//	transitions 5s                                        the same, and from then on transitions of DynamoDB tables last that long
 //
 // Identifiers that chance made are shown by their kind and order of appearance, so that
 // scripts do not depend on who drew first.
@@ -100,6 +101,7 @@ type script struct {
 	as         string
 	account    string
 	audit      string
+	lasting    string // transitions of DynamoDB tables
 	region     string
 	last       any
 	vars       map[string]string
@@ -132,7 +134,7 @@ func Run(t *testing.T, text string) string {
 }
 
 func (s *script) open() {
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Audit: s.audit, Log: slog.New(slog.DiscardHandler)})
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Audit: s.audit, Transitions: s.lasting, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -165,9 +167,12 @@ func (s *script) step(line string) string {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case "restart", "audit":
-		if f[0] == "audit" {
+	case "restart", "audit", "transitions":
+		switch f[0] {
+		case "audit":
 			s.audit = f[1]
+		case "transitions":
+			s.lasting = f[1]
 		}
 		s.close()
 		s.world = world.Seeded(s.world.Uint64())

@@ -32,6 +32,8 @@ var backups = store.NewTable[backup]("dynamodb/backup", store.Regional)
 func newBackup(t table, id uint64, name, kind string, now time.Time) (store.Key, backup) {
 	label := fmt.Sprintf("%014d-%08x", now.UnixMilli(), uint32(id))
 	t.Copying, t.Restored = 0, nil
+	t.Status, t.Ends, t.Change, t.Wanted = "", time.Time{}, nil, nil
+	t.Indexes = t.lasting(t.Billing)
 	return store.K(t.Name, label), backup{ID: id, ARN: t.ARN + aws.ARN("/backup/"+label), Name: name, Table: t, Created: now,
 		Status: dynamodb.BackupStatusCreating, Type: kind}
 }
@@ -41,8 +43,11 @@ func backupKey(arn string) (store.Key, error) {
 	p, ok := aws.ARN(arn).Parse()
 	name, found := strings.CutPrefix(p.Resource, "table/")
 	name, label, cut := strings.Cut(name, "/backup/")
-	if !ok || !found || !cut || p.Service != "dynamodb" {
-		return "", validation("Invalid Request: Invalid BackupArn: %s", arn)
+	switch {
+	case ok && p.Service != "dynamodb":
+		return "", validation("Invalid Request: BackupArn is not valid")
+	case !ok || !found || !cut:
+		return "", validation("Invalid Backup ARN")
 	}
 	return store.K(name, label), nil
 }
@@ -73,7 +78,7 @@ func (s *Service) CreateBackup(ctx context.Context, in *dynamodb.CreateBackupInp
 		}
 		var key store.Key
 		key, b = newBackup(t, made.backup, in.BackupName, dynamodb.BackupTypeUser, now)
-		t.startCopy(tx, copyJob{ID: made.job, Target: copyTarget{Backup: made.backup, Key: []byte(key)}}, now)
+		t.startCopy(tx, copyJob{ID: made.job, Target: copyTarget{Backup: made.backup, Key: []byte(key)}}, now, now.Add(s.linger))
 		backups.Put(tx, key, b)
 		return nil
 	})
@@ -110,15 +115,15 @@ func (t *table) letGo(tx *store.Tx, last jobs, now time.Time) {
 
 // endBackup removes a backup that has expired.
 func (s *Service) endBackup(ctx context.Context, _ store.Key, arn string) error {
-	_, err := s.DeleteBackup(ctx, &dynamodb.DeleteBackupInput{BackupArn: arn})
+	_, err := s.removeBackup(ctx, arn, func(*backup) error { return nil })
 	if err != nil && aws.AsError(err).Code == "BackupNotFoundException" {
 		return nil
 	}
 	return err
 }
 
-// startCopy begins to copy the table as it is now. From the new version on every change is remembered.
-func (t *table) startCopy(tx *store.Tx, j copyJob, now time.Time) {
+// startCopy has the table copied as it is now, beginning later if need be. From the new version on every change is remembered.
+func (t *table) startCopy(tx *store.Tx, j copyJob, now, begin time.Time) {
 	t.Copying++
 	t.Version++
 	tables.Put(tx, store.K(t.Name), *t)
@@ -127,7 +132,7 @@ func (t *table) startCopy(tx *store.Tx, j copyJob, now time.Time) {
 		j.As.At = now
 	}
 	j.As.Version = t.Version
-	j.start(tx, now)
+	j.start(tx, begin)
 }
 
 func (b *backup) details() *dynamodb.BackupDetails {
@@ -182,15 +187,32 @@ func (s *Service) DescribeBackup(ctx context.Context, in *dynamodb.DescribeBacku
 
 // DeleteBackup removes a backup, its items in the background. One that is being made or read cannot be deleted.
 func (s *Service) DeleteBackup(ctx context.Context, in *dynamodb.DeleteBackupInput) (*dynamodb.DeleteBackupOutput, error) {
+	return s.removeBackup(ctx, in.BackupArn, func(b *backup) error {
+		if b.Type == dynamodb.BackupTypeSystem {
+			return validation("Invalid Request: User is not allowed to delete the system backup with arn %s. It will automatically expire on %s",
+				b.ARN, b.Expires.UTC().Format("2006-01-02T15:04:05.000Z"))
+		}
+		return nil
+	})
+}
+
+// removeBackup removes a backup that may be removed.
+func (s *Service) removeBackup(ctx context.Context, arn string, may func(*backup) error) (*dynamodb.DeleteBackupOutput, error) {
 	now := s.world.Now()
 	out := &dynamodb.DeleteBackupOutput{}
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		key, b, err := findBackup(tx, in.BackupArn)
+		key, b, err := findBackup(tx, arn)
 		if err != nil {
 			return err
 		}
-		if b.Status == dynamodb.BackupStatusCreating || b.Reading > 0 {
-			return dynamodb.BackupInUseException("Backup is being used by another operation: %s", in.BackupArn)
+		if err := may(&b); err != nil {
+			return err
+		}
+		switch {
+		case b.Status == dynamodb.BackupStatusCreating:
+			return dynamodb.BackupInUseException("Backup is being created: %s", arn)
+		case b.Reading > 0:
+			return dynamodb.BackupInUseException("Backup is being used to restore table: %s", arn)
 		}
 		backups.Delete(tx, key)
 		purges.Set(tx, store.K(b.ID, 0), now, purgeJob{ID: b.ID})
@@ -204,11 +226,14 @@ func (s *Service) DeleteBackup(ctx context.Context, in *dynamodb.DeleteBackupInp
 	return out, nil
 }
 
-// ListBackups lists backups by table and time, 100 to a page unless Limit says less.
+// ListBackups lists backups by table and time, those that users made unless BackupType says otherwise, 100 to a page unless Limit says less.
 func (s *Service) ListBackups(ctx context.Context, in *dynamodb.ListBackupsInput) (*dynamodb.ListBackupsOutput, error) {
 	limit := 100
 	if in.Limit != nil {
 		limit = int(*in.Limit)
+	}
+	if from, to := in.TimeRangeLowerBound, in.TimeRangeUpperBound; from != nil && to != nil && from.After(*to) {
+		return nil, validation(invalidParameter + "Time range lower bound must be less than or equal to upper bound")
 	}
 	r := store.Range{}
 	if in.TableName != nil {
@@ -240,8 +265,12 @@ func (s *Service) ListBackups(ctx context.Context, in *dynamodb.ListBackupsInput
 }
 
 func (b *backup) wanted(in *dynamodb.ListBackupsInput) bool {
-	switch kind := deref(in.BackupType); {
-	case kind != "" && kind != dynamodb.BackupTypeFilterAll && kind != b.Type:
+	kind := deref(in.BackupType)
+	if kind == "" {
+		kind = dynamodb.BackupTypeFilterUser
+	}
+	switch {
+	case kind != dynamodb.BackupTypeFilterAll && kind != b.Type:
 		return false
 	case in.TimeRangeLowerBound != nil && b.Created.Before(*in.TimeRangeLowerBound):
 		return false

@@ -48,10 +48,10 @@ var (
 	saved = store.NewTable[attribute.Item]("dynamodb/saved", store.Regional)
 )
 
-// start begins the job in the transaction of the request.
-func (j copyJob) start(tx *store.Tx, now time.Time) {
+// start has the job begin at the moment.
+func (j copyJob) start(tx *store.Tx, begin time.Time) {
 	copyJobs.Put(tx, store.K(j.ID), j)
-	copying.Set(tx, store.K(j.ID), now, true)
+	copying.Set(tx, store.K(j.ID), begin, true)
 }
 
 // copied is an item on its way; key is the part below the source's prefix.

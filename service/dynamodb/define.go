@@ -32,6 +32,9 @@ func (t *table) define(in *dynamodb.CreateTableInput) error {
 	if in.GlobalSecondaryIndexes != nil && len(in.GlobalSecondaryIndexes) == 0 {
 		return validation(invalidParameter + "List of GlobalSecondaryIndexes is empty")
 	}
+	if err := t.checkUsed(in); err != nil {
+		return err
+	}
 	for _, x := range in.LocalSecondaryIndexes {
 		if err := t.addLocal(x); err != nil {
 			return err
@@ -43,11 +46,11 @@ func (t *table) define(in *dynamodb.CreateTableInput) error {
 			return err
 		}
 	}
-	if err := t.checkUsed(); err != nil {
+	if err := checkTags(in.Tags); err != nil {
 		return err
 	}
 	if len(in.Tags) > maxTags {
-		return validation(invalidParameter+"Too many tags. Maximum number of tags: %d", maxTags)
+		return errTooManyTags
 	}
 	for _, tag := range in.Tags {
 		if t.Tags == nil {
@@ -58,16 +61,19 @@ func (t *table) define(in *dynamodb.CreateTableInput) error {
 	if spec := in.StreamSpecification; spec != nil && !spec.StreamEnabled && spec.StreamViewType != nil {
 		return validation(invalidParameter + "Table is being created with a stream disabled, UpdateViewType should not be specified")
 	}
-	return checkStream(in.StreamSpecification)
+	if spec := in.StreamSpecification; spec != nil && spec.StreamEnabled && spec.StreamViewType == nil {
+		return validation(invalidParameter + "Table is being created with a stream enabled, UpdateViewType is required")
+	}
+	return nil
 }
 
 func checkStream(spec *dynamodb.StreamSpecification) error {
 	switch {
 	case spec == nil:
 	case spec.StreamEnabled && spec.StreamViewType == nil:
-		return validation(invalidParameter + "Member must not be null: StreamViewType is required when StreamEnabled is true")
+		return validation(invalidParameter + "If stream is being enabled then UpdateViewType is required")
 	case !spec.StreamEnabled && spec.StreamViewType != nil:
-		return validation(invalidParameter + "StreamViewType cannot be specified when StreamEnabled is false")
+		return validation(invalidParameter + "If stream is being disabled, then UpdateViewType must not be specified")
 	}
 	return nil
 }
@@ -96,7 +102,7 @@ func checkKeySchema(keys []dynamodb.KeySchemaElement) error {
 	case len(keys) > 2:
 		return validation("Invalid KeySchema: Too many KeySchemaElements")
 	case len(keys) == 2 && keys[0].AttributeName == keys[1].AttributeName:
-		return validation("Invalid KeySchema: Both the Hash Key and the Range Key element in the KeySchema have the same name")
+		return validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
 	case len(keys) == 2 && keys[1].KeyType != dynamodb.KeyTypeRange:
 		return validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
 	}
@@ -108,7 +114,7 @@ func checkDefined(defined []dynamodb.AttributeDefinition, keys []dynamodb.KeySch
 	var names, wanted []string
 	for _, a := range defined {
 		if slices.Contains(names, a.AttributeName) {
-			return validation(invalidParameter+"Cannot have two attributes with the same name: %s", a.AttributeName)
+			return validation("Attribute Name is duplicated: %s", a.AttributeName)
 		}
 		names = append(names, a.AttributeName)
 	}
@@ -124,9 +130,10 @@ func checkDefined(defined []dynamodb.AttributeDefinition, keys []dynamodb.KeySch
 	return nil
 }
 
-// checkUsed refuses attribute definitions that no key uses.
-func (t *table) checkUsed() error {
-	var names, used []string
+// checkUsed refuses a new table whose indexes have keys that are not defined, or with definitions that no key uses. DynamoDB looks
+// at that before anything else in the indexes.
+func (t *table) checkUsed(in *dynamodb.CreateTableInput) error {
+	var used []string
 	note := func(keys []dynamodb.KeySchemaElement) {
 		for _, k := range keys {
 			if !slices.Contains(used, k.AttributeName) {
@@ -134,17 +141,27 @@ func (t *table) checkUsed() error {
 			}
 		}
 	}
-	note(t.Keys)
-	for _, x := range t.Indexes {
-		note(x.Keys)
+	keys := [][]dynamodb.KeySchemaElement{in.KeySchema}
+	for _, x := range in.LocalSecondaryIndexes {
+		keys = append(keys, x.KeySchema)
 	}
+	for _, x := range in.GlobalSecondaryIndexes {
+		keys = append(keys, x.KeySchema)
+	}
+	for _, k := range keys {
+		if err := checkDefined(t.Attributes, k); err != nil {
+			return err
+		}
+		note(k)
+	}
+	var names []string
 	for _, a := range t.Attributes {
 		names = append(names, a.AttributeName)
 	}
 	switch {
 	case len(names) == len(used):
 		return nil
-	case len(t.Indexes) == 0:
+	case len(keys) == 1:
 		return validation(invalidParameter + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return validation(invalidParameter+"Some AttributeDefinitions are not used. AttributeDefinitions: [%s], keys used: [%s]", strings.Join(names, ", "), strings.Join(used, ", "))
@@ -197,6 +214,11 @@ func (t *table) checkIndex(x *index, p dynamodb.Projection) error {
 	case dynamodb.ProjectionTypeInclude:
 		if len(x.Include) == 0 {
 			return validation(invalidParameter + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+		}
+		for i, name := range x.Include {
+			if slices.Contains(x.Include[:i], name) {
+				return validation(invalidParameter+"Duplicate element in NonKeyAttributes: %s", name)
+			}
 		}
 	case dynamodb.ProjectionTypeAll, dynamodb.ProjectionTypeKeysOnly:
 		if x.Include != nil {

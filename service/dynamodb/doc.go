@@ -23,7 +23,7 @@
 //	dynamodb/copy    job's ID → how far the copying of a table or backup is
 //
 // Timers: dynamodb/expiry sweeps a minute's expired items, dynamodb/trim forgets records of a day ago, dynamodb/fill
-// enters a table's items into a new index, dynamodb/transition ends CREATING, UPDATING and DELETING, dynamodb/purge removes what deleted tables and indexes held,
+// enters a table's items into a new index, dynamodb/transition ends CREATING, UPDATING and DELETING of tables and indexes, dynamodb/purge removes what deleted tables and indexes held,
 // dynamodb/token forgets tokens, dynamodb/copy makes backups and restored tables, dynamodb/forget trims history,
 // dynamodb/backup removes expired backups.
 //

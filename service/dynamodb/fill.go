@@ -3,6 +3,8 @@ package dynamodb
 import (
 	"context"
 	"iter"
+	"slices"
+	"time"
 
 	"fogbank/store"
 )
@@ -21,6 +23,29 @@ var (
 
 // atOnce is how many rows background work takes in one transaction.
 const atOnce = 500
+
+// beginFilling enters the items that a new index's table has: at once when they are few, so that whoever has the answer finds the
+// index ACTIVE, else in the background. When transitions linger, so does this.
+func (s *Service) beginFilling(tx *store.Tx, t *table, id int, now time.Time) {
+	job := fillJob{Table: t.Name, Index: id}
+	if s.linger == 0 {
+		if _, more := compile(*t).fillPage(tx, job, ""); !more {
+			t.filled(id)
+			return
+		}
+	}
+	fills.Set(tx, store.K(t.ID, id), now.Add(s.linger), job)
+}
+
+// filled notes that all items have been entered into the index.
+func (t *table) filled(id int) {
+	t.Indexes = slices.Clone(t.Indexes)
+	for i := range t.Indexes {
+		if t.Indexes[i].ID == id {
+			t.Indexes[i].Filling = false
+		}
+	}
+}
 
 // fill enters all items of a table, a page to a transaction.
 func (s *Service) fill(ctx context.Context, id store.Key, job fillJob) error {
@@ -74,14 +99,13 @@ func (t *schema) fillPage(tx *store.Tx, job fillJob, after store.Key) (last stor
 }
 
 func finishFilling(tx *store.Tx, job fillJob) {
-	t, _ := tables.Get(tx, store.K(job.Table))
-	for i := range t.Indexes {
-		if t.Indexes[i].ID == job.Index {
-			t.Indexes[i].Filling = false
-			t.Version++
-			tables.Put(tx, store.K(t.Name), t)
-		}
+	if job.Index == 0 {
+		return
 	}
+	t, _ := tables.Get(tx, store.K(job.Table))
+	t.filled(job.Index)
+	t.Version++
+	tables.Put(tx, store.K(t.Name), t)
 }
 
 // purgeJob is the removal of what a deleted table, or with Index its deleted index, has left.

@@ -116,7 +116,7 @@ func (p *page) target(tx *store.Tx, table string, index *string) (err error) {
 	if p.x = p.t.index(*index); p.x == nil {
 		return validation("The table does not have the specified index: %s", *index)
 	}
-	if p.x.Filling {
+	if p.x.Filling || p.x.Status == dynamodb.IndexStatusCreating {
 		return validation("Cannot read from backfilling global secondary index: %s", *index)
 	}
 	if !p.x.Local && p.consistent {

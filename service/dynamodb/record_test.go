@@ -30,11 +30,11 @@ var (
 		attribute.Attribute{Name: "m", Value: attribute.M(attribute.MakeItem(attribute.Attribute{Name: "x", Value: attribute.S("y")}))})
 	someStream = stream{ID: 1<<64 - 1, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/l", Table: "t", Label: "l", View: "KEYS_ONLY",
 		Created: someTime, Keys: someKeys, Ended: someTime, Shards: []shard{{Number: 1, Parent: 2, Opened: someTime, Older: "shardId-0", From: 1, To: 2, Base: 3, Closed: someTime}}}
-	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", Status: "UPDATING", UUID: "u", Created: someTime,
+	someTable = table{ID: 1<<64 - 1, Version: 2, ARN: "arn:aws:dynamodb:us-east-1:123456789012:table/t", Name: "t", Status: "UPDATING", Ends: someTime, Change: &change{"stream", "l", "ENABLE", "STANDARD"}, UUID: "u", Created: someTime,
 		Attributes: []dynamodb.AttributeDefinition{{AttributeName: "p", AttributeType: "S"}, {AttributeName: "k", AttributeType: "N"}, {AttributeName: "g", AttributeType: "B"}},
-		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime, 3}, OnDemand: someTime, Stream: &someStream,
+		Keys:       someKeys, LastIndex: 3, Billing: "PROVISIONED", Throughput: throughput{1, 2, someTime, someTime, 3}, Wanted: &throughput{Read: 2, Write: 3}, OnDemand: someTime, Stream: &someStream,
 		Indexes: []index{{ID: 3, Name: "i", Local: true, Keys: []dynamodb.KeySchemaElement{{AttributeName: "g", KeyType: "HASH"}, {AttributeName: "k", KeyType: "RANGE"}},
-			Projection: "INCLUDE", Include: []string{"x"}, Throughput: throughput{Read: 3, Write: 4}, Filling: true}},
+			Projection: "INCLUDE", Include: []string{"x"}, Throughput: throughput{Read: 3, Write: 4}, Wanted: &throughput{Read: 4, Write: 5}, Filling: true, Status: "UPDATING", Ends: someTime}},
 		TTL: &ttl{"at", true, someTime}, Class: "STANDARD", Protected: true, Encryption: &encryption{"key"}, Tags: map[string]string{"k": "v"}, Policy: &policyDocument{"{}", "r"}}
 )
 

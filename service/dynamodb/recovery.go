@@ -74,7 +74,7 @@ func (s *Service) UpdateContinuousBackups(ctx context.Context, in *dynamodb.Upda
 		days = *spec.RecoveryPeriodInDays
 	}
 	if !spec.PointInTimeRecoveryEnabled && spec.RecoveryPeriodInDays != nil {
-		return nil, validation("RecoveryPeriodInDays can only be specified when PointInTimeRecoveryEnabled is true")
+		return nil, validation("Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery.")
 	}
 	if days < 1 || days > maxRecovery {
 		return nil, validation("RecoveryPeriodInDays must be between 1 and %d", maxRecovery)

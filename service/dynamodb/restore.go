@@ -23,7 +23,7 @@ type restored struct {
 func (t *table) restoring() bool { return t.Restored != nil && t.Restored.InProgress }
 
 func (r *restored) describe(d *dynamodb.TableDescription) {
-	if r == nil {
+	if r == nil || !r.InProgress { // nothing tells later where a table comes from
 		return
 	}
 	d.RestoreSummary = &dynamodb.RestoreSummary{SourceTableArn: new(string(r.Source)), RestoreDateTime: r.At, RestoreInProgress: r.InProgress}
@@ -54,17 +54,11 @@ func (s *Service) restoredTable(ctx context.Context, source table, o *overrides,
 	if err := checkName(t.Name); err != nil {
 		return t, err
 	}
-	if err := t.keepIndexes(source.Indexes, o); err != nil {
+	if err := t.overrideBilling(o); err != nil {
 		return t, err
 	}
-	if o.billing != nil || o.throughput != nil {
-		mode := t.Billing
-		if o.billing != nil {
-			mode = *o.billing
-		}
-		if err := t.bill(mode, o.throughput); err != nil {
-			return t, err
-		}
+	if err := t.keepIndexes(source.lasting(t.Billing), o); err != nil {
+		return t, err
 	}
 	if e := o.encryption; e != nil {
 		t.Encryption = nil
@@ -72,42 +66,81 @@ func (s *Service) restoredTable(ctx context.Context, source table, o *overrides,
 			t.Encryption = &encryption{deref(e.KMSMasterKeyId)}
 		}
 	}
-	t.Attributes = slices.DeleteFunc(slices.Clone(t.Attributes), func(a dynamodb.AttributeDefinition) bool { return !t.uses(a.AttributeName) })
+	t.Attributes = slices.DeleteFunc(slices.Clone(t.Attributes), func(a dynamodb.AttributeDefinition) bool { return !uses(t.Keys, t.Indexes, a.AttributeName) })
 	return t, nil
 }
 
-// keepIndexes takes over the source's indexes, or those of them that the overrides name: new ones cannot be asked for.
+// keepIndexes takes over the source's indexes, or those of them that the overrides want: these may have other names, but new
+// ones cannot be asked for.
 func (t *table) keepIndexes(source []index, o *overrides) error {
-	wanted := 0
-	for _, x := range source {
-		x.Filling = false
-		if x.Local && o.local != nil {
-			i := slices.IndexFunc(o.local, func(w dynamodb.LocalSecondaryIndex) bool {
-				return w.IndexName == x.Name && reflect.DeepEqual(w.KeySchema, x.Keys) && deref(w.Projection.ProjectionType) == x.Projection
-			})
-			if i < 0 {
-				continue
-			}
-			wanted++
-		}
-		if !x.Local && o.global != nil {
-			i := slices.IndexFunc(o.global, func(w dynamodb.GlobalSecondaryIndex) bool {
-				return w.IndexName == x.Name && reflect.DeepEqual(w.KeySchema, x.Keys) && deref(w.Projection.ProjectionType) == x.Projection
-			})
-			if i < 0 {
-				continue
-			}
-			wanted++
-			if p := o.global[i].ProvisionedThroughput; p != nil {
-				x.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
+	taken := map[int]bool{}
+	keep := func(name string, local bool, keys []dynamodb.KeySchemaElement, p dynamodb.Projection) (*index, error) {
+		for _, x := range source {
+			if x.Local == local && !taken[x.ID] && reflect.DeepEqual(keys, x.Keys) && deref(p.ProjectionType) == x.Projection && sameNames(p.NonKeyAttributes, x.Include) {
+				taken[x.ID] = true
+				x.Name = name
+				t.Indexes = append(t.Indexes, x)
+				return &t.Indexes[len(t.Indexes)-1], nil
 			}
 		}
-		t.Indexes = append(t.Indexes, x)
+		return nil, validation("Invalid Request: Index %s does not match a secondary index that existed in the source table and cannot be created during the restore operation", name)
 	}
-	if wanted != len(o.local)+len(o.global) {
-		return validation(invalidParameter + "Indexes of a restored table must match those of its source")
+	for _, x := range source {
+		if x.Local && o.local == nil || !x.Local && o.global == nil {
+			t.Indexes = append(t.Indexes, x)
+		}
+	}
+	for _, w := range o.local {
+		if _, err := keep(w.IndexName, true, w.KeySchema, w.Projection); err != nil {
+			return err
+		}
+	}
+	for _, w := range o.global {
+		x, err := keep(w.IndexName, false, w.KeySchema, w.Projection)
+		if err != nil {
+			return err
+		}
+		if err := x.override(t, w.ProvisionedThroughput); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// override gives an index of a restored table the throughput that was asked for.
+func (x *index) override(t *table, p *dynamodb.ProvisionedThroughput) error {
+	switch {
+	case p != nil && t.Billing == dynamodb.BillingModePayPerRequest:
+		return validation("Invalid Request: Cannot override ProvisionedThroughput if BillingMode is overridden to PAY_PER_REQUEST for index %s", x.Name)
+	case p == nil && t.Billing == dynamodb.BillingModeProvisioned:
+		return validation("Invalid Request: Must specify provisioned throughput for index %s", x.Name)
+	case p != nil:
+		x.Throughput = throughput{Read: p.ReadCapacityUnits, Write: p.WriteCapacityUnits}
+	}
+	return nil
+}
+
+// sameNames reports whether two lists hold the same names.
+func sameNames(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// overrideBilling applies the billing mode and throughput that a restored table is to have.
+func (t *table) overrideBilling(o *overrides) error {
+	mode := deref(o.billing)
+	switch {
+	case mode == dynamodb.BillingModeProvisioned && o.throughput == nil:
+		return validation("Invalid Request: Must override ProvisionedThroughput if BillingMode is overridden to PROVISIONED")
+	case mode == dynamodb.BillingModePayPerRequest && o.throughput != nil:
+		return validation("Invalid Request: Cannot override ProvisionedThroughput if BillingMode is overridden to PAY_PER_REQUEST")
+	case mode == "" && o.throughput != nil && t.Billing == dynamodb.BillingModePayPerRequest:
+		return validation("Invalid Request: Cannot override ProvisionedThroughput unless BillingMode is PROVISIONED")
+	case mode == "" && o.throughput == nil:
+		return nil
+	case mode == "":
+		mode = t.Billing
+	}
+	return t.bill(mode, o.throughput)
 }
 
 // RestoreTableFromBackup makes a new table with the items of a backup. They are copied in the background; until that
@@ -136,14 +169,17 @@ func (s *Service) RestoreTableFromBackup(ctx context.Context, in *dynamodb.Resto
 		if b.Status != dynamodb.BackupStatusAvailable {
 			return dynamodb.BackupInUseException("Backup is being created: %s", in.BackupArn)
 		}
-		if err := refuseTaken(tx, t.Name, dynamodb.TableAlreadyExistsException); err != nil {
+		if b.Reading > 0 {
+			return dynamodb.BackupInUseException("Backup is being used to restore another table: %s", in.BackupArn)
+		}
+		if err := refuseTarget(tx, t.Name); err != nil {
 			return err
 		}
 		b.Reading++
 		backups.Put(tx, key, b)
 		tables.Put(tx, store.K(t.Name), t)
 		job.Source = copySource{Backup: b.ID, Key: []byte(key)}
-		job.start(tx, now)
+		job.start(tx, now.Add(s.linger))
 		return nil
 	})
 	if err != nil {
@@ -181,13 +217,14 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 			return dynamodb.PointInTimeRecoveryUnavailableException("Point in time recovery is not enabled for table '%s'", name)
 		}
 		if !deref(in.UseLatestRestorableTime) && (at.Before(from.Recovery.earliest(s.longest(), now)) || at.After(now)) {
-			return dynamodb.InvalidRestoreTimeException("An invalid restore time was specified. RestoreDateTime must be between EarliestRestorableDateTime and LatestRestorableDateTime.")
+			return dynamodb.InvalidRestoreTimeException("RestoreDateTime '%s' must be within EarliestRestorableDateTime '%s' and LatestRestorableDateTime '%s'",
+				stamp(at), stamp(from.Recovery.earliest(s.longest(), now)), stamp(now))
 		}
-		if err := refuseTaken(tx, t.Name, dynamodb.TableAlreadyExistsException); err != nil {
+		if err := refuseTarget(tx, t.Name); err != nil {
 			return err
 		}
 		tables.Put(tx, store.K(t.Name), t)
-		from.startCopy(tx, job, now)
+		from.startCopy(tx, job, now, now.Add(s.linger))
 		return nil
 	})
 	if err != nil {
@@ -196,9 +233,28 @@ func (s *Service) RestoreTableToPointInTime(ctx context.Context, in *dynamodb.Re
 	return &dynamodb.RestoreTableToPointInTimeOutput{TableDescription: compile(t).describe(nil, now)}, nil
 }
 
+// stamp is how moments stand in refusals.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// refuseTarget refuses the name of a table to be restored that another has.
+func refuseTarget(tx *store.Tx, name string) error {
+	t, ok := tables.Get(tx, tableKey(name))
+	switch {
+	case !ok:
+		return nil
+	case t.restoring() && t.Restored.Backup != "":
+		return dynamodb.TableInUseException("Table: %s is already being restored from backup: %s", name, t.Restored.Backup)
+	case t.restoring():
+		return dynamodb.TableInUseException("Table is being used: %s", name)
+	}
+	return dynamodb.TableAlreadyExistsException("Table already exists: %s", name)
+}
+
 // restorePoint returns the source and the moment a request names.
 func restorePoint(in *dynamodb.RestoreTableToPointInTimeInput, now time.Time) (name string, at time.Time, err error) {
 	switch {
+	case in.SourceTableName != nil && in.SourceTableArn != nil:
+		return "", at, validation("Invalid Request: Must provide exactly one of: sourceTableArn, sourceTableName")
 	case in.SourceTableName != nil:
 		name = *in.SourceTableName
 	case in.SourceTableArn != nil:
@@ -206,16 +262,17 @@ func restorePoint(in *dynamodb.RestoreTableToPointInTimeInput, now time.Time) (n
 			return "", at, err
 		}
 	default:
-		return "", at, validation("Either SourceTableName or SourceTableArn must be specified")
+		return "", at, validation("The parameter 'TableName' is required but was not present in the request")
 	}
 	latest := deref(in.UseLatestRestorableTime)
 	switch {
 	case latest && in.RestoreDateTime != nil:
-		return "", at, validation("RestoreDateTime cannot be specified when UseLatestRestorableTime is true")
+		return "", at, validation("Invalid Request: Both RestoreDateTime and UseLatestRestorableTime cannot be set for point-in-time restore request. " +
+			"Please specify either RestoreDateTime or UseLatestRestorableTime")
 	case latest:
 		return name, now, nil
 	case in.RestoreDateTime == nil:
-		return "", at, validation("Either RestoreDateTime or UseLatestRestorableTime must be specified")
+		return "", at, validation("Invalid Request: Either one of RestoreDateTime or UseLatestRestorableTime must be specified, but not both")
 	}
 	return name, *in.RestoreDateTime, nil
 }

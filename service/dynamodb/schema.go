@@ -18,7 +18,9 @@ type table struct {
 	Version    uint64
 	ARN        aws.ARN
 	Name       string
-	Status     string `json:",omitempty"` // CREATING, UPDATING or DELETING while that lasts
+	Status     string    `json:",omitempty"` // CREATING, UPDATING or DELETING while that lasts
+	Ends       time.Time `json:",omitzero"`  // when the Status does
+	Change     *change   `json:",omitempty"` // what an UPDATING table is changing, besides its indexes
 	UUID       string
 	Created    time.Time
 	Attributes []dynamodb.AttributeDefinition
@@ -27,11 +29,12 @@ type table struct {
 	LastIndex  int     `json:",omitempty"` // numbers of indexes are not used again either
 	Billing    string
 	Throughput throughput
-	OnDemand   time.Time `json:",omitzero"` // when it last became PAY_PER_REQUEST
-	Stream     *stream   `json:",omitempty"`
-	TTL        *ttl      `json:",omitempty"`
-	Class      string    `json:",omitempty"`
-	Protected  bool      `json:",omitempty"`
+	Wanted     *throughput `json:",omitempty"` // the throughput when the Status ends
+	OnDemand   time.Time   `json:",omitzero"`  // when it last became PAY_PER_REQUEST
+	Stream     *stream     `json:",omitempty"`
+	TTL        *ttl        `json:",omitempty"`
+	Class      string      `json:",omitempty"`
+	Protected  bool        `json:",omitempty"`
 	Encryption *encryption
 	Tags       map[string]string `json:",omitempty"`
 	Policy     *policyDocument   `json:",omitempty"`
@@ -56,7 +59,10 @@ type index struct {
 	Projection string   // ALL, KEYS_ONLY or INCLUDE
 	Include    []string `json:",omitempty"`
 	Throughput throughput
-	Filling    bool `json:",omitempty"` // created on a table that had items, which are still being entered
+	Wanted     *throughput `json:",omitempty"` // the throughput when the Status ends
+	Filling    bool        `json:",omitempty"` // the items its table had are still being entered
+	Status     string      `json:",omitempty"` // CREATING before that, UPDATING or DELETING, while it lasts
+	Ends       time.Time   `json:",omitzero"`  // when the Status does
 }
 
 type encryption struct{ Key string }
@@ -89,7 +95,7 @@ type schema struct {
 	table
 	prefix     store.Key
 	hash, sort keyAttribute
-	indexes    []*indexSchema
+	indexes    []*indexSchema // without those that are being deleted
 	locals     []*indexSchema // those of the indexes that are local
 	outlets    []outlet       // the open shards of its stream
 }
@@ -106,6 +112,9 @@ func compile(t table) *schema {
 	s := &schema{table: t, prefix: store.K(t.ID), outlets: t.Stream.outlets()}
 	s.hash, s.sort = s.keyAttributes(t.Keys)
 	for i := range t.Indexes {
+		if t.Indexes[i].Status == dynamodb.IndexStatusDeleting { // neither read nor written any more
+			continue
+		}
 		x := &indexSchema{index: &s.table.Indexes[i]}
 		x.prefix = store.K(t.ID, x.ID)
 		x.hash, x.sort = s.keyAttributes(x.Keys)

@@ -38,7 +38,7 @@ func (s *Service) Start() {
 	trims.Run(s.db, s.trim)
 	fills.Run(s.db, s.fill)
 	purges.Run(s.db, s.purge)
-	transitions.Run(s.db, s.endTransition)
+	transitions.Run(s.db, s.endTransitions)
 	tokenEnd.Run(s.db, s.forget)
 	copying.Run(s.db, s.copyTable)
 	forgets.Run(s.db, s.trimHistory)

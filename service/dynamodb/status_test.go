@@ -30,7 +30,7 @@ const notThere = `!ResourceNotFoundException: Requested resource not found`
 func TestTransitions(t *testing.T) {
 	bubble(t, func(c *cloud) {
 		const get = `{"TableName":"tbl","Key":{"p":{"S":"a"}}}`
-		const inUse = `!ResourceInUseException: Attempt to change a resource which is still in use: Table is being `
+		const inUse = `!ResourceInUseException: Attempt to change a resource which is still in use: `
 		update := func(read string) string {
 			return `{"TableName":"tbl","BillingMode":"PROVISIONED","ProvisionedThroughput":{"ReadCapacityUnits":` + read + `,"WriteCapacityUnits":1}}`
 		}
@@ -49,9 +49,9 @@ func TestTransitions(t *testing.T) {
 		c.want("GetItem", get, notThere)
 		c.want("PutItem", `{"TableName":"tbl","Item":{"p":{"S":"a"}}}`, notThere)
 		c.want("UpdateTimeToLive", `{"TableName":"tbl","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"at"}}`, notThere+`: Table: tbl not found`)
-		c.want("CreateTable", simpleTable+`}`, `!ResourceInUseException: Table already exists: tbl`)
-		c.want("UpdateTable", update("1"), inUse+`created: tbl`)
-		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`created: tbl`)
+		c.want("CreateTable", simpleTable+`}`, inUse+`Table is being created: tbl`)
+		c.want("UpdateTable", update("1"), inUse+`Table is being created: tbl`)
+		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`Table is being created: tbl`)
 		time.Sleep(4 * time.Second)
 		is("CREATING")
 		time.Sleep(time.Second)
@@ -64,8 +64,8 @@ func TestTransitions(t *testing.T) {
 		}
 		is("UPDATING")
 		c.want("GetItem", get, `{"Item":{"p":{"S":"a"}}}`)
-		c.want("UpdateTable", update("2"), inUse+`updated: tbl`)
-		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`updated: tbl`)
+		c.want("UpdateTable", update("2"), inUse+`Table IOPS are currently being updated. Table: tbl`)
+		c.want("DeleteTable", `{"TableName":"tbl"}`, inUse+`Table: tbl is in the process of being updated.`)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		is("ACTIVE")
@@ -75,8 +75,8 @@ func TestTransitions(t *testing.T) {
 		}
 		is("DELETING")
 		c.want("GetItem", get, notThere)
-		c.want("CreateTable", simpleTable+`}`, inUse+`deleted: tbl`)
-		c.want("UpdateTable", update("2"), inUse+`deleted: tbl`)
+		c.want("CreateTable", simpleTable+`}`, inUse+`Table is being deleted: tbl`)
+		c.want("UpdateTable", update("2"), inUse+`Table is being deleted: tbl`)
 		if got := c.ok("DeleteTable", `{"TableName":"tbl"}`, "TableDescription", "TableStatus"); got != "DELETING" {
 			t.Errorf("a second DeleteTable answers %s", got)
 		}
@@ -95,7 +95,7 @@ func TestTransitionsEnd(t *testing.T) {
 		if got := c.status(); got != "ACTIVE" {
 			t.Fatalf("the new table is %s", got)
 		}
-		c.ok("UpdateTable", `{"TableName":"tbl","DeletionProtectionEnabled":false}`)
+		c.ok("UpdateTable", `{"TableName":"tbl","TableClass":"STANDARD"}`)
 		if got := c.status(); got != "ACTIVE" {
 			t.Fatalf("the changed table is %s", got)
 		}
@@ -131,7 +131,7 @@ func TestTransitionsSurviveRestarts(t *testing.T) {
 		}
 		for _, step := range []struct{ op, input, during, after string }{
 			{"CreateTable", simpleTable + `}`, "CREATING", "ACTIVE"},
-			{"UpdateTable", `{"TableName":"tbl","DeletionProtectionEnabled":false}`, "UPDATING", "ACTIVE"},
+			{"UpdateTable", `{"TableName":"tbl","TableClass":"STANDARD"}`, "UPDATING", "ACTIVE"},
 			{"DeleteTable", `{"TableName":"tbl"}`, "DELETING", notThere + `: Table: tbl not found`},
 		} {
 			c, stop := open(time.Minute)

@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"context"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ func (s *Service) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput
 	streamID := s.world.Uint64()
 	var out *dynamodb.TableDescription
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		if err := refuseTaken(tx, name, dynamodb.ResourceInUseException); err != nil {
+		if err := refuseTaken(tx, name); err != nil {
 			return err
 		}
 		made := t
@@ -121,8 +120,11 @@ func (s *Service) DeleteTable(ctx context.Context, in *dynamodb.DeleteTableInput
 		if err := t.settled(); err != nil {
 			return err
 		}
+		if err := t.admitEnd(); err != nil {
+			return err
+		}
 		if t.Copying > 0 {
-			return t.inUse("backed up")
+			return t.inUse("Table is being backed up: %s", t.Name)
 		}
 		if t.Protected {
 			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
@@ -172,11 +174,11 @@ func (s *Service) ListTables(ctx context.Context, in *dynamodb.ListTablesInput) 
 	return out, err
 }
 
-// describe returns the table's description. Indexes made on a live table say CREATING until they are filled.
+// describe returns the table's description.
 func (t *schema) describe(e estimates, now time.Time) *dynamodb.TableDescription {
 	d := &dynamodb.TableDescription{
 		TableName: new(t.Name), TableArn: new(string(t.ARN)), TableId: new(t.UUID), TableStatus: new(t.status()),
-		CreationDateTime: new(t.Created), AttributeDefinitions: t.Attributes, KeySchema: t.Keys,
+		CreationDateTime: new(t.Created), AttributeDefinitions: sortedBy(t.Attributes, func(a dynamodb.AttributeDefinition) string { return a.AttributeName }), KeySchema: t.Keys,
 		ItemCount: new(e[""].count), TableSizeBytes: new(e[""].bytes), DeletionProtectionEnabled: new(t.Protected),
 		ProvisionedThroughput: t.Throughput.describe(now),
 	}
@@ -197,27 +199,41 @@ func (t *schema) describe(e estimates, now time.Time) *dynamodb.TableDescription
 		d.StreamSpecification = &dynamodb.StreamSpecification{StreamEnabled: true, StreamViewType: new(st.View)}
 		d.LatestStreamArn, d.LatestStreamLabel = new(string(st.ARN)), new(st.Label)
 	}
-	for _, x := range t.indexes {
-		x.describe(t, e[x.Name], now, d)
+	for i := range t.Indexes {
+		x := &t.Indexes[i]
+		x.describe(&t.table, e[x.Name], now, d)
 	}
 	return d
 }
 
-func (x *indexSchema) describe(t *schema, e estimate, now time.Time, d *dynamodb.TableDescription) {
+// sortedBy returns the list in the order in which DynamoDB shows it, that of the names.
+func sortedBy[T any](list []T, name func(T) string) []T {
+	return slices.SortedFunc(slices.Values(list), func(a, b T) int { return strings.Compare(name(a), name(b)) })
+}
+
+// status is the IndexStatus: the indexes of a new table are CREATING with it, one made on a live table until it is filled.
+func (x *index) status(t *table) string {
+	switch {
+	case t.status() == dynamodb.TableStatusCreating || x.Filling:
+		return dynamodb.IndexStatusCreating
+	case x.Status != "":
+		return x.Status
+	}
+	return dynamodb.IndexStatusActive
+}
+
+func (x *index) describe(t *table, e estimate, now time.Time, d *dynamodb.TableDescription) {
 	arn := new(string(t.ARN) + "/index/" + x.Name)
-	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: x.Include}
+	p := &dynamodb.Projection{ProjectionType: new(x.Projection), NonKeyAttributes: sortedBy(x.Include, func(name string) string { return name })}
 	if x.Local {
 		d.LocalSecondaryIndexes = append(d.LocalSecondaryIndexes, dynamodb.LocalSecondaryIndexDescription{
 			IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn, ItemCount: new(e.count), IndexSizeBytes: new(e.bytes)})
 		return
 	}
 	g := dynamodb.GlobalSecondaryIndexDescription{IndexName: new(x.Name), KeySchema: x.Keys, Projection: p, IndexArn: arn,
-		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(dynamodb.IndexStatusActive), ProvisionedThroughput: x.Throughput.describe(now)}
-	if t.status() == dynamodb.TableStatusCreating || x.Filling {
-		g.IndexStatus = new(dynamodb.IndexStatusCreating)
-	}
-	if x.Filling {
-		g.Backfilling = new(true)
+		ItemCount: new(e.count), IndexSizeBytes: new(e.bytes), IndexStatus: new(x.status(t)), ProvisionedThroughput: x.Throughput.describe(now)}
+	if x.Filling || x.Status == dynamodb.IndexStatusCreating { // of indexes made on a live table only
+		g.Backfilling = new(x.Filling)
 	}
 	d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, g)
 }
@@ -271,10 +287,14 @@ func sampled(rows iter.Seq2[store.Key, attribute.Item], prefix int) (e estimate)
 // arnTable returns the name of the table whose ARN is given.
 func arnTable(arn string) (string, error) {
 	p, ok := aws.ARN(arn).Parse()
-	if !ok || p.Service != "dynamodb" || len(p.Resource) < 7 || p.Resource[:6] != "table/" {
-		return "", validation("Invalid TableArn: Invalid ResourceArn provided as input %s", arn)
+	name, table := strings.CutPrefix(p.Resource, "table/")
+	switch {
+	case !strings.HasPrefix(arn, "arn:"):
+		return "", validation(invalidParameter+"ARNs must start with 'arn:': %s", arn)
+	case !ok || p.Service != "dynamodb" || !table || name == "":
+		return "", validation(invalidParameter+"Provided Arn is not a DynamoDB resource arn: %s", arn)
 	}
-	return p.Resource[6:], nil
+	return name, nil
 }
 
 // change applies f to the record of the table with the ARN.
@@ -286,7 +306,7 @@ func (s *Service) changeByARN(ctx context.Context, arn string, f func(*table) er
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		t, ok := tableIn(tx, name)
 		if !ok {
-			return dynamodb.ResourceNotFoundException("Requested resource not found: ResourcArn: %s not found", arn)
+			return dynamodb.ResourceNotFoundException("Requested resource not found: ResourceArn: %s not found", arn)
 		}
 		if err := f(&t); err != nil {
 			return err
@@ -295,55 +315,4 @@ func (s *Service) changeByARN(ctx context.Context, arn string, f func(*table) er
 		tables.Put(tx, store.K(name), t)
 		return nil
 	})
-}
-
-const maxTags = 50
-
-// TagResource adds tags to a table, replacing those of the same key.
-func (s *Service) TagResource(ctx context.Context, in *dynamodb.TagResourceInput) (*dynamodb.TagResourceOutput, error) {
-	return &dynamodb.TagResourceOutput{}, s.changeByARN(ctx, in.ResourceArn, func(t *table) error {
-		tags := maps.Clone(t.Tags)
-		if tags == nil {
-			tags = map[string]string{}
-		}
-		for _, tag := range in.Tags {
-			tags[tag.Key] = tag.Value
-		}
-		if len(tags) > maxTags {
-			return validation(invalidParameter+"Too many tags. Maximum number of tags: %d", maxTags)
-		}
-		t.Tags = tags
-		return nil
-	})
-}
-
-// UntagResource removes tags from a table.
-func (s *Service) UntagResource(ctx context.Context, in *dynamodb.UntagResourceInput) (*dynamodb.UntagResourceOutput, error) {
-	return &dynamodb.UntagResourceOutput{}, s.changeByARN(ctx, in.ResourceArn, func(t *table) error {
-		t.Tags = maps.Clone(t.Tags)
-		for _, key := range in.TagKeys {
-			delete(t.Tags, key)
-		}
-		return nil
-	})
-}
-
-// ListTagsOfResource lists a table's tags by key; they fit one page.
-func (s *Service) ListTagsOfResource(ctx context.Context, in *dynamodb.ListTagsOfResourceInput) (*dynamodb.ListTagsOfResourceOutput, error) {
-	name, err := arnTable(in.ResourceArn)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.schema(ctx, name)
-	if err == errNoTable {
-		return nil, dynamodb.ResourceNotFoundException("Requested resource not found: ResourcArn: %s not found", in.ResourceArn)
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := &dynamodb.ListTagsOfResourceOutput{Tags: []dynamodb.Tag{}}
-	for _, key := range slices.Sorted(maps.Keys(t.Tags)) {
-		out.Tags = append(out.Tags, dynamodb.Tag{Key: key, Value: t.Tags[key]})
-	}
-	return out, nil
 }

@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -123,9 +124,16 @@ func (t *schema) sweep(tx *store.Tx, id store.Key, minute int64, now time.Time) 
 
 // DescribeTimeToLive returns the table's setting.
 func (s *Service) DescribeTimeToLive(ctx context.Context, in *dynamodb.DescribeTimeToLiveInput) (*dynamodb.DescribeTimeToLiveOutput, error) {
-	t, err := s.schema(ctx, in.TableName)
-	if err != nil {
-		return nil, noSuchTable(err, in.TableName)
+	var t *schema
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		t, err = anySchema(tx, tableName(in.TableName))
+		return err
+	})
+	if err != nil || t.restoring() {
+		return nil, noSuchTable(cmp.Or(err, error(errNoTable)), in.TableName)
+	}
+	if t.absent() {
+		return nil, validation("Cannot describe time to live while table is in %[1]s state: Current table state is %[1]s", t.status())
 	}
 	d := &dynamodb.TimeToLiveDescription{TimeToLiveStatus: new(dynamodb.TimeToLiveStatusDisabled)}
 	if t.expires() {

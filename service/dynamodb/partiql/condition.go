@@ -127,10 +127,11 @@ func (p *parser) membership(left Operand) *Condition {
 		if p.err == nil && v.Type() != attribute.TypeL && v.Type() != attribute.TypeNone {
 			p.unexpected()
 		}
-		if v.Len() > maxIn {
-			p.err = tooMany(v.Len())
+		list := v.List()
+		if len(list) > maxIn {
+			p.err, list = tooMany(len(list)), nil
 		}
-		for _, e := range v.List()[:min(v.Len(), maxIn)] {
+		for _, e := range list {
 			c.Args = append(c.Args, Operand{Value: e})
 		}
 		end = ""
