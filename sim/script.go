@@ -1,6 +1,11 @@
 // Package sim runs the whole cloud in a bubble of virtual time, for scripts
 // and for seeded simulations.
 //
+// Its functions are those of compute.Fake, and
+//
+//	call   logs its tracing header, makes the calls its variables CALL… are, as the root of its account and with the header,
+//	       as an SDK does, and answers its event
+//
 // A script is a list of commands, each followed by the answer it must get,
 // indented by one tab. Lines starting with # say what is being shown.
 //
@@ -13,6 +18,7 @@
 //	set q = .QueueUrl                                     keeps a part of the last answer
 //	as user/alice                                         who calls: root, user/NAME, role/NAME, service names
 //	account 111111111111, region eu-west-1                where
+//	trace Root=1-…                                        with which tracing header; none when there is nothing behind it
 //	advance 30s                                           lets time pass
 //	restart                                               closes the cloud and opens it on the same state
 //	audit on                                              the same, and from then on calls are audited: off, on
@@ -29,11 +35,13 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -103,6 +111,7 @@ type script struct {
 	audit      string
 	lasting    string // transitions of DynamoDB tables
 	region     string
+	trace      string
 	last       any
 	vars       map[string]string
 	background chan string
@@ -134,11 +143,34 @@ func Run(t *testing.T, text string) string {
 }
 
 func (s *script) open() {
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: &compute.Fake{World: s.world}, Audit: s.audit, Transitions: s.lasting, Log: slog.New(slog.DiscardHandler)})
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: s.functions(), Audit: s.audit, Transitions: s.lasting, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.cloud = cloud
+}
+
+// functions are the functions of scripts.
+func (s *script) functions() *compute.Fake {
+	return &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"call": s.callFrom}}
+}
+
+// callFrom is the function that makes calls.
+func (s *script) callFrom(_ context.Context, spec compute.Spec, in compute.Invocation, log func(string)) ([]byte, error) {
+	log(in.Trace)
+	account := spec.Function.Account()
+	root := aws.Principal{Kind: aws.Root, Account: account, ARN: aws.MakeARN("iam", "", account, "root"), UserID: account}
+	ctx := aws.WithCall(context.Background(), &aws.Call{Principal: root, Account: account, Region: spec.Region, Endpoint: "http://fogbank", Trace: in.Trace})
+	for _, name := range slices.Sorted(maps.Keys(spec.Variables)) {
+		if !strings.HasPrefix(name, "CALL") {
+			continue
+		}
+		f := cut(spec.Variables[name])
+		if answer := s.call(ctx, f[0], f[1], f[2:]); strings.HasPrefix(answer, "!") {
+			return nil, compute.FakeError{Type: "Error", Message: answer}
+		}
+	}
+	return in.Payload, nil
 }
 
 func (s *script) close() {
@@ -161,6 +193,8 @@ func (s *script) step(line string) string {
 		s.account = f[1]
 	case "region":
 		s.region = f[1]
+	case "trace":
+		s.trace = strings.Join(f[1:], " ")
 	case "advance":
 		d, err := time.ParseDuration(f[1])
 		if err != nil {
@@ -219,9 +253,8 @@ func (s *script) show(answer string) string {
 	return "\t" + s.stable(answer) + "\n"
 }
 
-// split cuts a line into words; '…' holds spaces together, $name is replaced.
-func (s *script) split(line string) []string {
-	var words []string
+// cut cuts a line into words; '…' holds spaces together.
+func cut(line string) (words []string) {
 	var word strings.Builder
 	quoted, any := false, false
 	for _, r := range line {
@@ -242,6 +275,12 @@ func (s *script) split(line string) []string {
 	if any {
 		words = append(words, word.String())
 	}
+	return words
+}
+
+// split is cut, and replaces $name.
+func (s *script) split(line string) []string {
+	words := cut(line)
 	if len(words) > 0 && !strings.HasPrefix(words[0], "#") {
 		for i, w := range words {
 			words[i] = variable.ReplaceAllStringFunc(w, func(v string) string {
@@ -260,7 +299,7 @@ var variable = regexp.MustCompile(`\$[a-z][a-zA-Z0-9]*`)
 // context returns the context of a call by whoever calls now.
 func (s *script) context() context.Context {
 	return aws.WithCall(context.Background(), &aws.Call{Principal: s.principal(), Account: s.account, Region: s.region,
-		Endpoint: "http://fogbank", UserAgent: "script"})
+		Endpoint: "http://fogbank", UserAgent: "script", Trace: s.trace})
 }
 
 func (s *script) principal() aws.Principal {
@@ -390,6 +429,8 @@ var identifiers = []struct {
 	{"uuid", regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)},
 	{"id", regexp.MustCompile(`\b(A[A-Z]{3}[A-Z0-9]{16,17})\b`)},
 	{"stream", regexp.MustCompile(`\[(?:\$LATEST|[0-9]+)\][0-9a-f]{32}\b`)},
+	{"trace", regexp.MustCompile(`\b1-[0-9a-f]{8}-[0-9a-f]{24}\b`)},
+	{"segment", regexp.MustCompile(`\bParent=[0-9a-f]{16}\b`)},
 	{"sequence", regexp.MustCompile(`\b[0-9]{56}\b`)},
 	{"url", regexp.MustCompile(`\b[a-z2-7]{32}\.lambda-url\b`)},
 	{"hex", regexp.MustCompile(`\b[0-9a-f]{40,}\b`)},

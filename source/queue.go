@@ -31,7 +31,9 @@ const (
 type Message struct {
 	ID   string
 	JSON []byte // as consumers of queues get it
-	raw  *sqs.Message
+	// Trace is the tracing header of whoever sent it.
+	Trace string
+	raw   *sqs.Message
 }
 
 // Queue hands the messages of an SQS queue over and deletes those that are done with.
@@ -202,7 +204,7 @@ func (q *Queue) gather(ctx context.Context, have *Session) (batch []sqs.Message,
 func (q *Queue) handle(ctx context.Context, as *Session, batch []sqs.Message) error {
 	var given, done []*Message
 	for i := range batch {
-		m := &Message{ID: batch[i].GetMessageId(), raw: &batch[i]}
+		m := &Message{ID: batch[i].GetMessageId(), Trace: batch[i].Attributes[sqs.MessageSystemAttributeNameAWSTraceHeader], raw: &batch[i]}
 		if len(q.Filters) > 0 && !q.Filters.Match(filterable(m.raw)) {
 			done = append(done, m)
 			continue

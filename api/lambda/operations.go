@@ -83,6 +83,8 @@ var API = wire.NewAPI(wire.API{
 		opUpdateFunctionConfiguration,
 		opUpdateFunctionEventInvokeConfig,
 		opUpdateFunctionUrlConfig,
+		opGetFunctionRecursionConfig,
+		opPutFunctionRecursionConfig,
 	},
 })
 
@@ -154,6 +156,8 @@ type Service interface {
 	UpdateFunctionConfiguration(ctx context.Context, in *UpdateFunctionConfigurationInput) (*UpdateFunctionConfigurationOutput, error)
 	UpdateFunctionEventInvokeConfig(ctx context.Context, in *UpdateFunctionEventInvokeConfigInput) (*UpdateFunctionEventInvokeConfigOutput, error)
 	UpdateFunctionUrlConfig(ctx context.Context, in *UpdateFunctionUrlConfigInput) (*UpdateFunctionUrlConfigOutput, error)
+	GetFunctionRecursionConfig(ctx context.Context, in *GetFunctionRecursionConfigInput) (*GetFunctionRecursionConfigOutput, error)
+	PutFunctionRecursionConfig(ctx context.Context, in *PutFunctionRecursionConfigInput) (*PutFunctionRecursionConfigOutput, error)
 }
 
 // Unimplemented answers every operation with 501 NotImplemented; a server embeds it.
@@ -497,6 +501,16 @@ func (Unimplemented) UpdateFunctionUrlConfig(context.Context, *UpdateFunctionUrl
 	return nil, wire.NotImplemented("lambda", "UpdateFunctionUrlConfig")
 }
 
+// GetFunctionRecursionConfig is not implemented.
+func (Unimplemented) GetFunctionRecursionConfig(context.Context, *GetFunctionRecursionConfigInput) (*GetFunctionRecursionConfigOutput, error) {
+	return nil, wire.NotImplemented("lambda", "GetFunctionRecursionConfig")
+}
+
+// PutFunctionRecursionConfig is not implemented.
+func (Unimplemented) PutFunctionRecursionConfig(context.Context, *PutFunctionRecursionConfigInput) (*PutFunctionRecursionConfigOutput, error) {
+	return nil, wire.NotImplemented("lambda", "PutFunctionRecursionConfig")
+}
+
 // AddLayerVersionPermission calls the operation of that name.
 func (c Client) AddLayerVersionPermission(ctx context.Context, in *AddLayerVersionPermissionInput) (*AddLayerVersionPermissionOutput, error) {
 	return wire.Invoke[*AddLayerVersionPermissionOutput](ctx, c.Invoker, opAddLayerVersionPermission, in)
@@ -825,6 +839,16 @@ func (c Client) UpdateFunctionEventInvokeConfig(ctx context.Context, in *UpdateF
 // UpdateFunctionUrlConfig calls the operation of that name.
 func (c Client) UpdateFunctionUrlConfig(ctx context.Context, in *UpdateFunctionUrlConfigInput) (*UpdateFunctionUrlConfigOutput, error) {
 	return wire.Invoke[*UpdateFunctionUrlConfigOutput](ctx, c.Invoker, opUpdateFunctionUrlConfig, in)
+}
+
+// GetFunctionRecursionConfig calls the operation of that name.
+func (c Client) GetFunctionRecursionConfig(ctx context.Context, in *GetFunctionRecursionConfigInput) (*GetFunctionRecursionConfigOutput, error) {
+	return wire.Invoke[*GetFunctionRecursionConfigOutput](ctx, c.Invoker, opGetFunctionRecursionConfig, in)
+}
+
+// PutFunctionRecursionConfig calls the operation of that name.
+func (c Client) PutFunctionRecursionConfig(ctx context.Context, in *PutFunctionRecursionConfigInput) (*PutFunctionRecursionConfigOutput, error) {
+	return wire.Invoke[*PutFunctionRecursionConfigOutput](ctx, c.Invoker, opPutFunctionRecursionConfig, in)
 }
 
 var opAddLayerVersionPermission = &wire.Operation{
@@ -1352,5 +1376,21 @@ var opUpdateFunctionUrlConfig = &wire.Operation{
 	Input: &shapes[shapeUpdateFunctionUrlConfigInput], Output: &shapes[shapeUpdateFunctionUrlConfigOutput],
 	Call: func(impl any, ctx context.Context, in any) (any, error) {
 		return impl.(Service).UpdateFunctionUrlConfig(ctx, in.(*UpdateFunctionUrlConfigInput))
+	},
+}
+
+var opGetFunctionRecursionConfig = &wire.Operation{
+	Name: "GetFunctionRecursionConfig", Action: "lambda:GetFunctionRecursionConfig", Method: "GET", Path: "/2024-08-31/functions/{FunctionName}/recursion-config", Status: 200,
+	Input: &shapes[shapeGetFunctionRecursionConfigInput], Output: &shapes[shapeGetFunctionRecursionConfigOutput],
+	Call: func(impl any, ctx context.Context, in any) (any, error) {
+		return impl.(Service).GetFunctionRecursionConfig(ctx, in.(*GetFunctionRecursionConfigInput))
+	},
+}
+
+var opPutFunctionRecursionConfig = &wire.Operation{
+	Name: "PutFunctionRecursionConfig", Action: "lambda:PutFunctionRecursionConfig", Method: "PUT", Path: "/2024-08-31/functions/{FunctionName}/recursion-config", Status: 200,
+	Input: &shapes[shapePutFunctionRecursionConfigInput], Output: &shapes[shapePutFunctionRecursionConfigOutput],
+	Call: func(impl any, ctx context.Context, in any) (any, error) {
+		return impl.(Service).PutFunctionRecursionConfig(ctx, in.(*PutFunctionRecursionConfigInput))
 	},
 }

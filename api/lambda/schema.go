@@ -133,6 +133,8 @@ const (
 	shapeGetFunctionConcurrencyOutput
 	shapeGetFunctionConfigurationInput
 	shapeGetFunctionEventInvokeConfigInput
+	shapeGetFunctionRecursionConfigInput
+	shapeGetFunctionRecursionConfigOutput
 	shapeGetFunctionInput
 	shapeGetFunctionOutput
 	shapeGetFunctionUrlConfigInput
@@ -274,6 +276,8 @@ const (
 	shapePutFunctionCodeSigningConfigOutput
 	shapePutFunctionConcurrencyInput
 	shapePutFunctionEventInvokeConfigInput
+	shapePutFunctionRecursionConfigInput
+	shapePutFunctionRecursionConfigOutput
 	shapePutProvisionedConcurrencyConfigInput
 	shapePutProvisionedConcurrencyConfigOutput
 	shapePutRuntimeManagementConfigInput
@@ -282,6 +286,7 @@ const (
 	shapeQueue
 	shapeQueues
 	shapeRecursiveInvocationExceptionDetail
+	shapeRecursiveLoop
 	shapeRemoveLayerVersionPermissionInput
 	shapeRemovePermissionInput
 	shapeRequestTooLargeExceptionDetail
@@ -339,6 +344,7 @@ const (
 	shapeTracingMode
 	shapeTumblingWindowInSeconds
 	shapeURI
+	shapeUnqualifiedFunctionName
 	shapeUnreservedConcurrentExecutions
 	shapeUnsupportedMediaTypeExceptionDetail
 	shapeUntagResourceInput
@@ -847,6 +853,12 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
 	}},
+	shapeGetFunctionRecursionConfigInput: {Name: "GetFunctionRecursionConfigInput", Kind: wire.Structure, Type: wire.StructureOf[GetFunctionRecursionConfigInput](), Members: []wire.Member{
+		{Name: "FunctionName", Ref: wire.Ref{At: shapeUnqualifiedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
+	}},
+	shapeGetFunctionRecursionConfigOutput: {Name: "GetFunctionRecursionConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[GetFunctionRecursionConfigOutput](), Members: []wire.Member{
+		{Name: "RecursiveLoop", Ref: wire.Ref{At: shapeRecursiveLoop}},
+	}},
 	shapeGetFunctionInput: {Name: "GetFunctionInput", Kind: wire.Structure, Type: wire.StructureOf[GetFunctionInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeNamespacedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, In: wire.InQuery},
@@ -1299,6 +1311,13 @@ var shapes = wire.Link([]wire.Shape{
 		{Name: "MaximumEventAgeInSeconds", Ref: wire.Ref{At: shapeMaximumEventAgeInSeconds}},
 		{Name: "DestinationConfig", Ref: wire.Ref{At: shapeDestinationConfig}},
 	}},
+	shapePutFunctionRecursionConfigInput: {Name: "PutFunctionRecursionConfigInput", Kind: wire.Structure, Type: wire.StructureOf[PutFunctionRecursionConfigInput](), Members: []wire.Member{
+		{Name: "FunctionName", Ref: wire.Ref{At: shapeUnqualifiedFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
+		{Name: "RecursiveLoop", Ref: wire.Ref{At: shapeRecursiveLoop}, Required: true},
+	}},
+	shapePutFunctionRecursionConfigOutput: {Name: "PutFunctionRecursionConfigOutput", Kind: wire.Structure, Type: wire.StructureOf[PutFunctionRecursionConfigOutput](), Members: []wire.Member{
+		{Name: "RecursiveLoop", Ref: wire.Ref{At: shapeRecursiveLoop}},
+	}},
 	shapePutProvisionedConcurrencyConfigInput: {Name: "PutProvisionedConcurrencyConfigInput", Kind: wire.Structure, Type: wire.StructureOf[PutProvisionedConcurrencyConfigInput](), Members: []wire.Member{
 		{Name: "FunctionName", Ref: wire.Ref{At: shapeFunctionName, Wire: "FunctionName"}, Required: true, In: wire.InPath},
 		{Name: "Qualifier", Ref: wire.Ref{At: shapeQualifier, Wire: "Qualifier"}, Required: true, In: wire.InQuery},
@@ -1329,6 +1348,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeRecursiveInvocationExceptionDetail: {Name: "RecursiveInvocationExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[RecursiveInvocationExceptionDetail](), Message: "Message", Members: []wire.Member{
 		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},
 	}},
+	shapeRecursiveLoop: {Name: "RecursiveLoop", Kind: wire.String, Enum: []string{"Allow", "Terminate"}},
 	shapeRemoveLayerVersionPermissionInput: {Name: "RemoveLayerVersionPermissionInput", Kind: wire.Structure, Type: wire.StructureOf[RemoveLayerVersionPermissionInput](), Members: []wire.Member{
 		{Name: "LayerName", Ref: wire.Ref{At: shapeLayerName, Wire: "LayerName"}, Required: true, In: wire.InPath},
 		{Name: "VersionNumber", Ref: wire.Ref{At: shapePlainLong, Wire: "VersionNumber"}, Required: true, In: wire.InPath},
@@ -1447,6 +1467,7 @@ var shapes = wire.Link([]wire.Shape{
 	shapeTracingMode:                    {Name: "TracingMode", Kind: wire.String, Enum: []string{"Active", "PassThrough"}},
 	shapeTumblingWindowInSeconds:        {Name: "TumblingWindowInSeconds", Kind: wire.Integer, Min: wire.Bound(0), Max: wire.Bound(900)},
 	shapeURI:                            {Name: "URI", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(200), Pattern: wire.Match(`[a-zA-Z0-9-\/*:_+=.@-]*`, `^(?:[a-zA-Z0-9-\/*:_+=.@-]*)$`)},
+	shapeUnqualifiedFunctionName:        {Name: "UnqualifiedFunctionName", Kind: wire.String, Min: wire.Bound(1), Max: wire.Bound(140), Pattern: wire.Match(`(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)`, `^(?:(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+))$`)},
 	shapeUnreservedConcurrentExecutions: {Name: "UnreservedConcurrentExecutions", Kind: wire.Integer, Min: wire.Bound(0)},
 	shapeUnsupportedMediaTypeExceptionDetail: {Name: "UnsupportedMediaTypeExceptionDetail", Kind: wire.Structure, Type: wire.StructureOf[UnsupportedMediaTypeExceptionDetail](), Message: "message", Members: []wire.Member{
 		{Name: "Type", Ref: wire.Ref{At: shapePlainString}},

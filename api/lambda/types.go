@@ -2152,6 +2152,32 @@ func (x *GetFunctionEventInvokeConfigInput) GetQualifier() (v string) {
 	return v
 }
 
+// GetFunctionRecursionConfigInput is the model's GetFunctionRecursionConfigRequest.
+type GetFunctionRecursionConfigInput struct {
+	FunctionName string
+}
+
+// GetFunctionName returns FunctionName, or its zero value when absent.
+func (x *GetFunctionRecursionConfigInput) GetFunctionName() (v string) {
+	if x != nil {
+		return x.FunctionName
+	}
+	return v
+}
+
+// GetFunctionRecursionConfigOutput is the model's GetFunctionRecursionConfigResponse.
+type GetFunctionRecursionConfigOutput struct {
+	RecursiveLoop *string
+}
+
+// GetRecursiveLoop returns RecursiveLoop, or its zero value when absent.
+func (x *GetFunctionRecursionConfigOutput) GetRecursiveLoop() (v string) {
+	if x != nil && x.RecursiveLoop != nil {
+		return *x.RecursiveLoop
+	}
+	return v
+}
+
 // GetFunctionInput is the model's GetFunctionRequest.
 type GetFunctionInput struct {
 	FunctionName string
@@ -4211,6 +4237,41 @@ func (x *PutFunctionEventInvokeConfigInput) GetMaximumEventAgeInSeconds() (v int
 	return v
 }
 
+// PutFunctionRecursionConfigInput is the model's PutFunctionRecursionConfigRequest.
+type PutFunctionRecursionConfigInput struct {
+	FunctionName  string
+	RecursiveLoop string
+}
+
+// GetFunctionName returns FunctionName, or its zero value when absent.
+func (x *PutFunctionRecursionConfigInput) GetFunctionName() (v string) {
+	if x != nil {
+		return x.FunctionName
+	}
+	return v
+}
+
+// GetRecursiveLoop returns RecursiveLoop, or its zero value when absent.
+func (x *PutFunctionRecursionConfigInput) GetRecursiveLoop() (v string) {
+	if x != nil {
+		return x.RecursiveLoop
+	}
+	return v
+}
+
+// PutFunctionRecursionConfigOutput is the model's PutFunctionRecursionConfigResponse.
+type PutFunctionRecursionConfigOutput struct {
+	RecursiveLoop *string
+}
+
+// GetRecursiveLoop returns RecursiveLoop, or its zero value when absent.
+func (x *PutFunctionRecursionConfigOutput) GetRecursiveLoop() (v string) {
+	if x != nil && x.RecursiveLoop != nil {
+		return *x.RecursiveLoop
+	}
+	return v
+}
+
 // PutProvisionedConcurrencyConfigInput is the model's PutProvisionedConcurrencyConfigRequest.
 type PutProvisionedConcurrencyConfigInput struct {
 	FunctionName                    string
@@ -5495,6 +5556,12 @@ const (
 	ProvisionedConcurrencyStatusEnumInProgress = "IN_PROGRESS"
 	ProvisionedConcurrencyStatusEnumReady      = "READY"
 	ProvisionedConcurrencyStatusEnumFailed     = "FAILED"
+)
+
+// The values of RecursiveLoop.
+const (
+	RecursiveLoopAllow     = "Allow"
+	RecursiveLoopTerminate = "Terminate"
 )
 
 // The values of ResponseStreamingInvocationType.

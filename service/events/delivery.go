@@ -44,6 +44,7 @@ type delivery struct {
 	Shared     store.Key // of the pending row, when the event is shared
 	Role       string    // the target's, as which it is called; "": as EventBridge itself
 	HTTP       []byte    // what an API is sent besides: events.HttpParameters, JSON
+	Trace      string    // tracing header, "" for none
 }
 
 // shared are the events that deliveries share; pendings tell which still do.
@@ -54,7 +55,7 @@ var (
 
 func newDelivery(r *route, o occasion, ev *event) delivery {
 	d := delivery{ID: ev.ID, RuleARN: o.ruleARN, Rule: o.rule, Target: r.ID, ARN: r.ARN, Group: r.Group, DeadLetter: r.DeadLetter,
-		Host: ev.Host, Ingested: ev.Ingested, Attempts: maxAttempts, Age: maxEventAge, Hops: ev.Hops, Event: ev.JSON}
+		Host: ev.Host, Ingested: ev.Ingested, Attempts: maxAttempts, Age: maxEventAge, Hops: ev.Hops, Event: ev.JSON, Trace: ev.Trace}
 	if r.transform != nil {
 		d.Payload = r.transform.apply(ev.JSON, o)
 	}
@@ -81,7 +82,7 @@ func (d *delivery) texts() []*string {
 }
 
 // AppendBinary implements encoding.BinaryAppender: texts and bytes, each preceded by its length (one more for
-// bytes, 0 being nil), and numbers. The role and what follows are there only when there is either.
+// bytes, 0 being nil), and numbers. The role and what follows are there only when there is any of it, and so is the trace.
 func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 	for _, s := range d.texts() {
 		b = append(binary.AppendUvarint(b, uint64(len(*s))), *s...)
@@ -96,9 +97,12 @@ func (d *delivery) AppendBinary(b []byte) ([]byte, error) {
 		}
 		b = append(binary.AppendUvarint(b, uint64(len(p))+1), p...)
 	}
-	if d.Role != "" || d.HTTP != nil {
+	if d.Role != "" || d.HTTP != nil || d.Trace != "" {
 		b = append(binary.AppendUvarint(b, uint64(len(d.Role))), d.Role...)
 		b = append(binary.AppendUvarint(b, uint64(len(d.HTTP))), d.HTTP...)
+	}
+	if d.Trace != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(d.Trace))), d.Trace...)
 	}
 	return b, nil
 }
@@ -163,6 +167,14 @@ func (d *delivery) UnmarshalBinary(b []byte) error {
 	if len(http) > 0 {
 		d.HTTP = append([]byte{}, http...)
 	}
+	if len(b) == 0 {
+		return nil
+	}
+	trace, ok := take(number())
+	if !ok {
+		return errRecord
+	}
+	d.Trace = string(trace)
 	return nil
 }
 
@@ -193,14 +205,14 @@ func (s *Service) caller(ctx context.Context, d *delivery, once string) (context
 		return nil, nil, err
 	}
 	arn := aws.ARN(d.ARN)
-	ctx = aws.WithCall(ctx, &aws.Call{Principal: session.Principal, Account: arn.Account(), Region: arn.Region(), Endpoint: d.Host, OnceKey: once})
+	ctx = aws.WithCall(ctx, &aws.Call{Principal: session.Principal, Account: arn.Account(), Region: arn.Region(), Endpoint: d.Host, Trace: d.Trace, OnceKey: once})
 	return ctx, &s.asRole, nil
 }
 
 // call puts in ctx on whose behalf a resource is called.
 func (d *delivery) call(ctx context.Context, resource, once string) context.Context {
 	arn := aws.ARN(resource)
-	return aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region(), Endpoint: d.Host,
+	return aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region(), Endpoint: d.Host, Trace: d.Trace,
 		SourceARN: aws.ARN(d.RuleARN), SourceAccount: aws.ARN(d.RuleARN).Account(), OnceKey: once})
 }
 

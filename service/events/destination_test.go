@@ -175,10 +175,10 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestDeliveryWithRole guards the stored form of deliveries with and without a role.
+// TestDeliveryWithRole guards the stored form of deliveries with and without a role and a trace.
 func TestDeliveryWithRole(t *testing.T) {
 	for _, d := range []delivery{{ID: "i", ARN: "a", Event: []byte("{}"), Attempts: 3}, {ID: "i", ARN: "a", Event: []byte("{}"), Role: "r"},
-		{ID: "i", ARN: "a", Event: []byte("{}"), Role: "r", HTTP: []byte("{}")}} {
+		{ID: "i", ARN: "a", Event: []byte("{}"), Role: "r", HTTP: []byte("{}")}, {ID: "i", ARN: "a", Event: []byte("{}"), Trace: "Root=1"}} {
 		b, err := d.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -29,6 +30,7 @@ type event struct {
 	Hops     int    // buses it has passed
 	Host     string // scheme and host clients use
 	Replay   string // that brought it back
+	Trace    string // tracing header, "" for none
 	flat     *pattern.Event
 }
 
@@ -78,7 +80,7 @@ func newEvent(e *events.PutEventsRequestEntry, id string, call *aws.Call, now ti
 		b = appendJSON(b, r)
 	}
 	b = append(b, `],"detail":`...)
-	ev := &event{ID: id, Ingested: now.Format("2006-01-02T15:04:05Z"), Host: call.Endpoint}
+	ev := &event{ID: id, Ingested: now.Format("2006-01-02T15:04:05Z"), Host: call.Endpoint, Trace: traceOf(e, call)}
 	detail := bytes.NewBuffer(b)
 	if !strings.HasPrefix(strings.TrimLeft(e.GetDetail(), " \t\r\n"), "{") || json.Compact(detail, []byte(e.GetDetail())) != nil {
 		return nil, &entryError{"MalformedDetail", "Detail is malformed."}
@@ -91,6 +93,16 @@ func newEvent(e *events.PutEventsRequestEntry, id string, call *aws.Call, now ti
 	}
 	ev.flat = flat
 	return ev, nil
+}
+
+// traceOf is the tracing header of an entry, else that of the call. One that X-Ray would not take is dropped, and so is
+// how often functions were invoked on the way: Lambda does not detect loops that other services are a part of.
+//
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-related-service-xray.html
+func traceOf(e *events.PutEventsRequestEntry, call *aws.Call) string {
+	t := aws.ParseTrace(cmp.Or(e.GetTraceHeader(), call.Trace))
+	t.Lineage = ""
+	return t.String()
 }
 
 // appendJSON writes a JSON string; what encoding/json escapes for HTML is left as it is.

@@ -43,6 +43,7 @@ type event struct {
 	ClientContext string
 	Errors        int     `json:",omitempty"` // invocations in which the function failed
 	Last          *letter `json:",omitempty"` // how the last attempt failed, as a dead letter tells it
+	Trace         string  `json:",omitempty"` // tracing header of the request
 }
 
 // newEvents is the relay that carries accepted events to their functions.
@@ -54,11 +55,12 @@ func (s *Service) newEvents() *relay.Relay[event] {
 
 // accept makes an event durable, to be delivered.
 func (s *Service) accept(ctx context.Context, r reference, inv compute.Invocation) error {
+	trace := s.trace(aws.CallFrom(ctx).Trace).String()
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		if _, err := find(tx, r); err != nil {
 			return err
 		}
-		s.events.Add(tx, r.name, event{Function: r.name, Qualifier: r.qualifier, RequestID: inv.ID, Payload: inv.Payload, ClientContext: inv.ClientContext})
+		s.events.Add(tx, r.name, event{Function: r.name, Qualifier: r.qualifier, RequestID: inv.ID, Payload: inv.Payload, ClientContext: inv.ClientContext, Trace: trace})
 		return nil
 	})
 }
@@ -76,6 +78,7 @@ const (
 	retriesExhausted = "RetriesExhausted"
 	eventTooOld      = "EventAgeExceeded"
 	noConcurrency    = "ZeroReservedConcurrency"
+	recursiveLoop    = "RecursiveInvocation" // AWS does not document what it says
 )
 
 // setback is an attempt at an event that did not succeed.
@@ -98,6 +101,7 @@ func (e *setback) Unwrap() error { return e.cause }
 // deliverEvent invokes the function with an event. A function that is gone takes its events along.
 func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) error {
 	e := item.Value
+	ctx = aws.Traced(ctx, e.Trace)
 	c := aws.CallFrom(ctx)
 	r := reference{c.Account, c.Region, e.Function, e.Qualifier}
 	f, err := s.choose(ctx, r)
@@ -125,7 +129,11 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 	if err == nil && res.Failed {
 		err = &unsuccessful{res, f}
 	}
-	if err != nil {
+	switch {
+	case err == error(recursive):
+		back.given = recursiveLoop
+		return back
+	case err != nil:
 		back.cause = err
 		return back
 	}
@@ -133,7 +141,7 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 		return nil
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: back.config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true,
+		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: back.config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true, Trace: s.passedOn(r, e.Trace),
 			Body: asyncRecord(s.world.Now(), r, f, "Success", e.Errors+1, e, res)})
 		return nil
 	})
@@ -199,7 +207,8 @@ func (s *Service) retryEvent(item relay.Item[event], err error) (time.Duration, 
 	return min(delay, max(left, 0)), back.given == ""
 }
 
-// buryEvent hands an event that is given up to the dead-letter queue and the failure destination.
+// buryEvent hands an event that is given up to the dead-letter queue and the failure destination. One that came from there
+// to the function whose loop had been stopped goes nowhere: that is a loop, too.
 func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err error) error {
 	back, ok := errors.AsType[*setback](err)
 	if !ok {
@@ -211,9 +220,12 @@ func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err err
 	if failed, ok := errors.AsType[*unsuccessful](err); ok {
 		condition, res = retriesExhausted, failed.result
 	}
+	if condition == recursiveLoop && r.turns(e.Trace) > maxChain {
+		return nil
+	}
 	about := e.letter(condition)
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		one := sending{Role: back.f.Role, Function: e.Function, Source: r.qualified()}
+		one := sending{Role: back.f.Role, Function: e.Function, Source: r.qualified(), Trace: s.passedOn(r, e.Trace)}
 		if target := back.config.OnFailure; target != "" {
 			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, back.f, condition, e.Errors, e, res)
 			s.sendings.Add(tx, e.Function, one)
@@ -229,7 +241,10 @@ func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err err
 // letter is what a dead letter says of the event: how its last attempt failed.
 func (e *event) letter(condition string) *letter {
 	l := letter{ErrorCode: "429", ErrorMessage: "Rate Exceeded."}
-	if e.Last != nil && condition != noConcurrency {
+	switch {
+	case condition == recursiveLoop:
+		l = letter{ErrorCode: strconv.Itoa(recursive.Status), ErrorMessage: recursive.Message}
+	case e.Last != nil && condition != noConcurrency:
 		l = *e.Last
 	}
 	l.RequestID = e.RequestID

@@ -39,10 +39,12 @@ var claimKey = store.K("concurrency")
 // provisionsTopic is woken when something provisioned may have to be started or closed.
 const provisionsTopic = "lambda/provisions"
 
-// limits are how many invocations may run at once.
+// limits are how many invocations may run at once, and in a chain.
 type limits struct {
 	reserved int // of the function; -1 when nothing is reserved for it
 	shared   int // of all functions of the account and region that nothing is reserved or provisioned for
+	// recursive is that loops of the function are allowed.
+	recursive bool
 }
 
 // limits reads what bounds the invocations of a function.
@@ -54,7 +56,7 @@ func (s *Service) limits(ctx context.Context, r reference, f *function) (l limit
 			}
 		}
 		claimed, _, err := decodedClaims.Get(tx, claimKey)
-		l = limits{-1, compute.DefaultMax - int(claimed)}
+		l = limits{-1, compute.DefaultMax - int(claimed), f.Recursive}
 		if f.Reserved != nil {
 			l.reserved = int(*f.Reserved)
 		}

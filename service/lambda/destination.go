@@ -28,6 +28,7 @@ type sending struct {
 	Success  bool
 	Body     []byte
 	Letter   *letter `json:",omitempty"` // a dead letter's attributes
+	Trace    string  `json:",omitempty"` // tracing header of the invocation
 }
 
 // letter is what accompanies an event to a dead-letter queue.
@@ -73,7 +74,7 @@ func (s *Service) send(ctx context.Context, x sending) error {
 		return err
 	}
 	target := aws.ARN(x.Target)
-	ctx = as.In(ctx, target.Account(), target.Region())
+	ctx = aws.Traced(as.In(ctx, target.Account(), target.Region()), x.Trace)
 	switch target.Service() {
 	case "sqs":
 		_, err = sqs.Client{Invoke: s.o.Role}.SendMessage(ctx, &sqs.SendMessageInput{

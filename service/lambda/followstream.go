@@ -42,7 +42,7 @@ func counts(err error) bool {
 
 // deliver invokes the function with records of a stream and returns how many it took.
 func (r *runner) deliver(ctx context.Context, records []source.Record) (int, error) {
-	res, err := r.invoke(ctx, eventOf(records))
+	res, err := r.invoke(ctx, eventOf(records), "")
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +64,7 @@ func (r *runner) taken(records []source.Record, res compute.Result) (int, error)
 // aggregate invokes the function with records of a window, or for the last time for the window, and keeps the state it
 // answers.
 func (r *runner) aggregate(ctx context.Context, shard string, records []source.Record, w *source.Window) (int, error) {
-	res, err := r.invoke(ctx, windowEvent(r.m.Source, shard, records, w))
+	res, err := r.invoke(ctx, windowEvent(r.m.Source, shard, records, w), "")
 	if err != nil || len(records) == 0 {
 		return 0, err
 	}

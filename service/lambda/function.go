@@ -50,6 +50,7 @@ type function struct {
 	// RuntimeUpdate and RuntimeARN are what PutRuntimeManagementConfig said.
 	RuntimeUpdate string `json:",omitempty"`
 	RuntimeARN    string `json:",omitempty"`
+	Recursive     bool   `json:",omitempty"` // loops are allowed
 }
 
 var (

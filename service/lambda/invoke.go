@@ -103,11 +103,15 @@ func (s *Service) prepare(ctx context.Context, q *request) (r reference, f *func
 
 // run invokes a function in an environment. The invocation goes on when the client goes away.
 func (s *Service) run(ctx context.Context, r reference, f *function, inv compute.Invocation) (compute.Result, error) {
-	inv.Trace = s.trace(aws.CallFrom(ctx).Trace)
 	most, err := s.limits(ctx, r, f)
 	if err != nil {
 		return compute.Result{}, err
 	}
+	header := aws.CallFrom(ctx).Trace
+	if err := s.chained(r, header, most); err != nil {
+		return compute.Result{}, err
+	}
+	inv.Trace = s.passedOn(r, header)
 	dir, environment, err := s.code(f)
 	if err != nil {
 		return compute.Result{}, err

@@ -29,7 +29,7 @@ func (r *runner) offer(ctx context.Context, given []*source.Message) ([]*source.
 		}
 		event = append(event, m.JSON...)
 	}
-	res, err := r.invoke(ctx, append(event, "]}"...))
+	res, err := r.invoke(ctx, append(event, "]}"...), r.s.gathered(given))
 	if err != nil {
 		return nil, err
 	}

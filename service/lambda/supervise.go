@@ -172,9 +172,10 @@ func (r *runner) tenant(ctx context.Context) context.Context {
 	return aws.WithCall(ctx, &aws.Call{Account: r.account, Region: r.region})
 }
 
-// invoke gives an event to the function. A failure of the function is *unsuccessful.
-func (r *runner) invoke(ctx context.Context, payload []byte) (compute.Result, error) {
-	ctx = r.tenant(ctx)
+// invoke gives an event to the function, in the trace of a header, or a new one when it is "". A failure of the function is
+// *unsuccessful.
+func (r *runner) invoke(ctx context.Context, payload []byte, trace string) (compute.Result, error) {
+	ctx = aws.Traced(r.tenant(ctx), trace)
 	ref := r.m.reference(r.account, r.region)
 	f, err := r.s.choose(ctx, ref)
 	if err != nil {

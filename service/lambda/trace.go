@@ -2,35 +2,50 @@ package lambda
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
+
+	"fogbank/aws"
+	"fogbank/source"
 )
 
-// traceFields are the fields of an X-Ray header that are passed on. https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html
-var traceFields = map[string]*regexp.Regexp{
-	"Root":    regexp.MustCompile(`^1-[0-9a-f]{8}-[0-9a-f]{24}$`),
-	"Parent":  regexp.MustCompile(`^[0-9a-f]{16}$`),
-	"Sampled": regexp.MustCompile(`^[01]$`),
+// trace is what a tracing header says, and what it does not say made up. Nothing is traced unless the caller does.
+func (s *Service) trace(header string) aws.Trace {
+	t := aws.ParseTrace(header)
+	if t.Root == "" {
+		t.Root = fmt.Sprintf("1-%08x-%s", uint32(s.world.Now().Unix()), s.world.Hex(12))
+	}
+	if t.Parent == "" {
+		t.Parent = s.world.Hex(8)
+	}
+	if t.Sampled == "" {
+		t.Sampled = "0"
+	}
+	return t
 }
 
-// trace is the X-Ray header of an invocation: what the caller's header says, and what it does not say made up. Nothing
-// is traced unless the caller does.
-func (s *Service) trace(header string) string {
-	said := map[string]string{}
-	for field := range strings.SplitSeq(header, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
-		if form := traceFields[name]; form != nil && form.MatchString(value) {
-			said[name] = value
+// passedOn is the tracing header of an invocation, which is what the function passes on, given that of the request for it.
+func (s *Service) passedOn(r reference, header string) string {
+	t := s.trace(header)
+	t.Lineage = readLineage(t.Lineage).with(r.hash()).String()
+	return t.String()
+}
+
+// gathered is the tracing header of the request with messages of a queue: a trace of its own, which is linked to those of
+// the messages, in their chains of requests. It is "" when no message has one.
+//
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-tracelinking.html
+func (s *Service) gathered(messages []*source.Message) string {
+	var all aws.Trace
+	var chain lineage
+	for _, m := range messages {
+		if one := aws.ParseTrace(m.Trace); one.Root != "" {
+			all.Root, all.Sampled = one.Root, max(all.Sampled, one.Sampled)
+			chain = chain.join(readLineage(one.Lineage))
 		}
 	}
-	if said["Root"] == "" {
-		said = map[string]string{"Root": fmt.Sprintf("1-%08x-%s", uint32(s.world.Now().Unix()), s.world.Hex(12))}
+	if all.Root == "" {
+		return ""
 	}
-	if said["Parent"] == "" {
-		said["Parent"] = s.world.Hex(8)
-	}
-	if said["Sampled"] == "" {
-		said["Sampled"] = "0"
-	}
-	return "Root=" + said["Root"] + ";Parent=" + said["Parent"] + ";Sampled=" + said["Sampled"]
+	own := s.trace("")
+	own.Sampled, own.Lineage = max(own.Sampled, all.Sampled), chain.String()
+	return own.String()
 }

@@ -18,16 +18,18 @@ func told(_ context.Context, _ compute.Spec, in compute.Invocation, _ func(strin
 
 // TestTrace: the header of whoever calls is passed on, as far as it is one.
 func TestTrace(t *testing.T) {
+	const first = ";Lineage=[0-9a-f]{8}:0"
 	const root, parent = "Root=1-5759e988-bd862e3fe1be46a994272793", ";Parent=53995c3f42cd8ad8"
-	const madeUp = "Root=1-386d4380-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"
+	const madeUp = "Root=1-386d4380-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0" + first
 	synctest.Test(t, func(t *testing.T) {
 		s := openSite(t)
 		url := s.openURL()
 		s.do("lambda UpdateFunctionConfiguration", `{"FunctionName":"web","Handler":"told"}`)
 		for _, test := range []struct{ header, want string }{
-			{root + parent + ";Sampled=1", root + parent + ";Sampled=1"},
-			{root + "; Parent=53995c3f42cd8ad8; Sampled=0; Lineage=a:0;Self=x", root + parent + ";Sampled=0"},
-			{root, root + ";Parent=[0-9a-f]{16};Sampled=0"},
+			{root + parent + ";Sampled=1", root + parent + ";Sampled=1" + first},
+			{root + "; Parent=53995c3f42cd8ad8; Sampled=0; Lineage=a:0;Self=x", root + parent + ";Sampled=0" + first},
+			{root + parent + ";Sampled=1;Lineage=a87bd80c:1|68fd508a:5", root + parent + `;Sampled=1;Lineage=a87bd80c:1\|68fd508a:5\|[0-9a-f]{8}:0`},
+			{root, root + ";Parent=[0-9a-f]{16};Sampled=0" + first},
 			{"", madeUp},
 			{"Root=1-5759e988-bd;Parent=x", madeUp},
 			{"Parent=53995c3f42cd8ad8;Sampled=1", madeUp},

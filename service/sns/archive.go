@@ -123,6 +123,7 @@ func (a *archive) store(tx *store.Tx, name string, p *publication) {
 	p.stamp = max(p.At, last)
 	m := p.message
 	m.Body = p.body("sqs") // FIFO topics deliver to queues only
+	m.Trace = ""           // a replay is no part of it
 	archives.Put(tx, store.K(a.ID, p.stamp, p.Sequence), m)
 }
 

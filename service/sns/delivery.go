@@ -124,10 +124,13 @@ func (s *Service) handQueue(ctx context.Context, d *delivery, once string, signa
 	return s.send(ctx, d, d.Endpoint, once, in)
 }
 
-// call puts in ctx on whose behalf an endpoint is called.
+// call puts in ctx on whose behalf an endpoint is called. The publisher's tracing header goes on to it, as TracingConfig
+// PassThrough has it.
+//
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sns.html
 func (d *delivery) call(ctx context.Context, endpoint, once string) context.Context {
 	arn := aws.ARN(endpoint)
-	return aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region(), Endpoint: d.message.Host,
+	return aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region(), Endpoint: d.message.Host, Trace: d.message.Trace,
 		SourceARN: aws.ARN(d.message.Topic), SourceAccount: aws.ARN(d.message.Topic).Account(), OnceKey: once})
 }
 

@@ -28,6 +28,7 @@ type message struct {
 	Deduplication string // of a FIFO topic
 	Sequence      uint64 // of a FIFO topic: 0 for none
 	Replayed      bool   // it comes from the archive
+	Trace         string // the publisher's tracing header, "" for none
 }
 
 // kind returns the message's type as envelopes name it.
@@ -293,8 +294,11 @@ func (m *message) AppendBinary(b []byte) ([]byte, error) {
 	}
 	b = appendText(b, m.Kind, m.Token, m.Group, m.Deduplication)
 	b = binary.AppendUvarint(b, m.Sequence)
-	if m.Replayed {
-		b = appendBool(b, true)
+	if m.Replayed || m.Trace != "" {
+		b = appendBool(b, m.Replayed)
+	}
+	if m.Trace != "" {
+		b = appendText(b, m.Trace)
 	}
 	return b, nil
 }
@@ -321,5 +325,8 @@ func (m *message) read(r *reader) {
 	m.Sequence = r.uint()
 	if len(r.b) > 0 {
 		m.Replayed = r.bool()
+	}
+	if len(r.b) > 0 {
+		m.Trace = r.text()
 	}
 }

@@ -195,6 +195,9 @@ func (s *Service) post(ctx context.Context, d *delivery) (int, error) {
 		{Name: "x-amz-sns-message-id", Value: m.ID},
 		{Name: "x-amz-sns-topic-arn", Value: m.Topic},
 	}}
+	if m.Trace != "" {
+		r.Headers = append(r.Headers, egress.Header{Name: "X-Amzn-Trace-Id", Value: m.Trace})
+	}
 	if m.Kind != confirmation {
 		r.Headers = append(r.Headers, egress.Header{Name: "x-amz-sns-subscription-arn", Value: d.subscription()})
 	}

@@ -60,7 +60,7 @@ func (e *entry) check(fifo bool) error {
 func (s *Service) newPublication(ctx context.Context, topic string, e entry) (*publication, error) {
 	call := aws.CallFrom(ctx)
 	p := &publication{message: message{ID: s.world.UUID(), Topic: topic, Subject: e.subject, HasSubject: e.hasSubject,
-		Body: e.message, At: s.world.Now().UnixMilli(), Host: call.Endpoint}}
+		Body: e.message, At: s.world.Now().UnixMilli(), Host: call.Endpoint, Trace: call.Tracing()}}
 	if e.message == "" {
 		return nil, invalid("Empty message")
 	}

@@ -23,6 +23,7 @@ var records = []struct {
 }{
 	{"message", &recorded},
 	{"archived message", func() *message { m := recorded; m.Replayed = true; return &m }()},
+	{"traced message", func() *message { m := recorded; m.Trace = "Root=1"; return &m }()},
 	{"delivery", &delivery{target: target{"id", "https", "https://e", true, "arn:dead"}, Shared: true, Report: true, turn: &turn{3, 4}, message: recorded}},
 	{"delivery tried before", &delivery{target: target{"id", "sqs", "arn", false, ""}, Once: "o", message: recorded}},
 	{"spread", &spread{message: recorded, bodies: map[string]string{"default": "d"}, ids: make([]byte, 32)}},

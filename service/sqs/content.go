@@ -70,6 +70,10 @@ func userAttributes(in map[string]sqs.MessageAttributeValue) ([]attribute, error
 	return list, nil
 }
 
+// traceHeader is the only system attribute that can be sent. A message without has the tracing header of the call that
+// brought it. https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html
+const traceHeader = sqs.MessageSystemAttributeNameForSendsAWSTraceHeader
+
 // systemAttributes checks and converts message system attributes: only AWSTraceHeader, a text, can be sent.
 func systemAttributes(in map[string]sqs.MessageSystemAttributeValue) ([]attribute, error) {
 	if len(in) == 0 {
@@ -77,7 +81,7 @@ func systemAttributes(in map[string]sqs.MessageSystemAttributeValue) ([]attribut
 	}
 	list := make([]attribute, 0, len(in))
 	for name, v := range in {
-		if name != sqs.MessageSystemAttributeNameForSendsAWSTraceHeader {
+		if name != traceHeader {
 			return nil, invalidParameter("Message system attribute name '%s' is invalid.", clip(name))
 		}
 		a := attribute{Name: name, Type: v.DataType}

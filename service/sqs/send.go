@@ -19,6 +19,8 @@ type outgoing struct {
 	delay *int32 // seconds; the queue's delay when nil
 	once  string // what makes sending it again have no effect, or ""
 	first bool   // it is certain that once was not used before
+	// systemDigest is of the system attributes that were sent: the tracing header of the call is not among them.
+	systemDigest string
 
 	err error // why this message was refused; the others of its batch are not
 }
@@ -44,6 +46,10 @@ func (s *Service) prepare(call *aws.Call, a ask, now time.Time) (o outgoing) {
 	}
 	if o.System, o.err = systemAttributes(a.system); o.err != nil {
 		return o
+	}
+	o.systemDigest = attributesDigest(o.System)
+	if header := call.Tracing(); header != "" && len(o.System) == 0 {
+		o.System = []attribute{{Name: traceHeader, Type: "String", Value: header}}
 	}
 	if a.dedup != nil {
 		o.Dedup = *a.dedup
@@ -145,7 +151,7 @@ func (s *Service) SendMessage(ctx context.Context, in *sqs.SendMessageInput) (*s
 		MessageId:                    new(o.ID),
 		MD5OfMessageBody:             hexOf(o.Digest),
 		MD5OfMessageAttributes:       optional(attributesDigest(o.User)),
-		MD5OfMessageSystemAttributes: optional(attributesDigest(o.System)),
+		MD5OfMessageSystemAttributes: optional(o.systemDigest),
 		SequenceNumber:               optional(sequenceText(o.Sequence)),
 	}, nil
 }
@@ -192,7 +198,7 @@ func (s *Service) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatch
 			MessageId:                    o.ID,
 			MD5OfMessageBody:             *hexOf(o.Digest),
 			MD5OfMessageAttributes:       optional(attributesDigest(o.User)),
-			MD5OfMessageSystemAttributes: optional(attributesDigest(o.System)),
+			MD5OfMessageSystemAttributes: optional(o.systemDigest),
 			SequenceNumber:               optional(sequenceText(o.Sequence)),
 		})
 	}
