@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"fogbank/store"
@@ -27,6 +29,10 @@ type lane[V any] struct {
 	lateAt   time.Time       // the same, for retries stored during load
 	lookDue  bool            // there may be stored retries retryAt does not know of
 	retrying map[uint64]bool // stamps in due or being delivered from there
+
+	capped bool      // there was no room: no more than most at once
+	most   int       // grows by one with each delivery that ends,
+	probe  time.Time // and from then on
 
 	inFlight  int
 	unsettled int // delivered, the outcome not yet stored
@@ -102,11 +108,11 @@ func (r *Relay[V]) enqueue(l *lane[V]) {
 
 // dispatch starts whatever can be started. Called with mu held.
 func (r *Relay[V]) dispatch() {
-	if r.free == 0 || r.ready.len() == 0 || !r.started || r.ended() {
+	if r.full() || r.ready.len() == 0 || !r.started || r.ended() {
 		return
 	}
 	now := r.w.Now()
-	for vain := 0; vain < r.ready.len() && r.free > 0; {
+	for vain := 0; vain < r.ready.len() && !r.full(); {
 		l := r.ready.pop()
 		l.queued = false
 		switch {
@@ -117,6 +123,9 @@ func (r *Relay[V]) dispatch() {
 		}
 	}
 }
+
+// full reports whether nothing more may be delivered now.
+func (r *Relay[V]) full() bool { return r.free == 0 || r.o.Bytes > 0 && r.flying >= r.o.Bytes }
 
 func (r *Relay[V]) ended() bool {
 	select {
@@ -137,6 +146,10 @@ func (r *Relay[V]) advance(l *lane[V], now time.Time) bool {
 	if l.lookDue || r.o.Ordered && (l.inFlight > 0 || l.blocked || l.loading && !l.retryAt.IsZero()) {
 		return false // the end of the load or delivery enqueues it
 	}
+	if len(l.queue)+len(l.due) > 0 && !l.room(now) {
+		r.sleepUntil(l, earlier(l.retryAt, l.probe))
+		return false
+	}
 	if l.inFlight > r.free {
 		r.enqueue(l) // its fair share is in flight
 		return false
@@ -147,10 +160,23 @@ func (r *Relay[V]) advance(l *lane[V], now time.Time) bool {
 		return false
 	}
 	r.free--
+	r.flying += item.size
 	r.buffered -= item.size
 	l.inFlight++
 	r.w.Go(func(ctx context.Context) { r.work(ctx, l, item) })
 	r.enqueue(l)
+	return true
+}
+
+// room reports whether there may be one more delivery.
+func (l *lane[V]) room(now time.Time) bool {
+	if !l.capped || l.inFlight < l.most {
+		return true
+	}
+	if now.Before(l.probe) {
+		return false
+	}
+	l.most, l.probe = l.inFlight+1, now.Add(busyWait)
 	return true
 }
 
@@ -199,7 +225,7 @@ func (r *Relay[V]) rest(l *lane[V]) {
 		return
 	}
 	if !l.retryAt.IsZero() {
-		r.sleepUntil(l)
+		r.sleepUntil(l, l.retryAt)
 		return
 	}
 	// A load may have seen an item whose push is still to come; forgotten, we would take it for a new one.
@@ -222,9 +248,17 @@ func (r *Relay[V]) work(ctx context.Context, l *lane[V], item Item[V]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.free++
+	r.flying -= item.size
 	l.inFlight--
 	if !ok {
 		return // stopping; the item stays stored
+	}
+	if l.count(o.busy && !r.o.Ordered, r.w.Now()) {
+		l.putBack(o.item)
+		r.buffered += item.size
+		r.enqueue(l)
+		r.dispatch()
+		return
 	}
 	o.lane = l
 	l.unsettled++
@@ -240,6 +274,28 @@ func (r *Relay[V]) work(ctx context.Context, l *lane[V], item Item[V]) {
 	poke(r.pending)
 	r.enqueue(l)
 	r.dispatch()
+}
+
+// count notes that a delivery has ended, and reports whether its item is to wait for others of the lane.
+func (l *lane[V]) count(busy bool, now time.Time) (wait bool) {
+	if busy {
+		l.capped, l.most, l.probe = true, l.inFlight, now.Add(busyWait)
+		return l.inFlight > 0
+	}
+	l.most++
+	return false
+}
+
+// putBack puts an item in front of those that came after it.
+func (l *lane[V]) putBack(item Item[V]) {
+	list := &l.queue
+	if !item.due.IsZero() {
+		list = &l.due
+	}
+	i, _ := slices.BinarySearchFunc(*list, item, func(a, b Item[V]) int {
+		return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.stamp, b.stamp))
+	})
+	*list = slices.Insert(*list, i, item)
 }
 
 func poke(c chan struct{}) {
@@ -347,7 +403,7 @@ func (r *Relay[V]) load(ctx context.Context, l *lane[V]) {
 		if ctx.Err() == nil {
 			r.log.Error("a lane could not be read", "relay", r.o.Name, "lane", l.name, "error", err)
 			l.retryAt, l.lookDue = now.Add(time.Second), false
-			r.sleepUntil(l)
+			r.sleepUntil(l, l.retryAt)
 		}
 		return
 	}
@@ -504,9 +560,9 @@ func (h *laneHeap[V]) Pop() any {
 	return l
 }
 
-// sleepUntil has the lane enqueued at its retryAt.
-func (r *Relay[V]) sleepUntil(l *lane[V]) {
-	l.wakeAt = l.retryAt
+// sleepUntil has the lane enqueued at a moment.
+func (r *Relay[V]) sleepUntil(l *lane[V], at time.Time) {
+	l.wakeAt = at
 	if l.place > 0 {
 		heap.Fix(&r.sleeping, l.place-1)
 	} else {

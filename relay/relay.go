@@ -5,7 +5,8 @@
 //
 // Promises. An item whose transaction committed is delivered at least once, and more often only around a
 // failure or a crash; its ID is the same each time. Oldest first: in an ordered lane strictly, with a
-// failing head holding up its lane and no other; otherwise a failing item waits while others pass. A lane
+// failing head holding up its lane and no other; otherwise a failing item waits while others pass, unless it is for want of
+// room (Busy). A lane
 // gets at most half of the free places for deliveries, so a failing or slow lane cannot starve the
 // others. Lanes without items cost nothing, on disk or in memory.
 //
@@ -38,12 +39,13 @@ import (
 
 const (
 	defaultLanes = 128
-	laneBuffer   = 64       // items of a lane that stay in memory when they are added,
-	loadItems    = 256      // and that are read at once when there were more
-	bufferBytes  = 32 << 20 // of all lanes' items in memory
-	maxLanes     = 1 << 16  // lanes with items in memory; others wait on disk
-	settleBatch  = 512      // removals in one transaction
-	settleMoves  = 8        // of which so many may write an item again
+	laneBuffer   = 64          // items of a lane that stay in memory when they are added,
+	loadItems    = 256         // and that are read at once when there were more
+	bufferBytes  = 32 << 20    // of all lanes' items in memory
+	maxLanes     = 1 << 16     // lanes with items in memory; others wait on disk
+	settleBatch  = 512         // removals in one transaction
+	settleMoves  = 8           // of which so many may write an item again
+	busyWait     = time.Second // after which a lane that there is no room for has one delivery more
 	firstRetry   = 100 * time.Millisecond
 	longestRetry = time.Minute
 )
@@ -81,7 +83,16 @@ type Options[V any] struct {
 	Dead    func(ctx context.Context, item Item[V], err error) error
 	Ordered bool // within each lane
 	Lanes   int  // deliveries at once; 128 when 0
+	Bytes   int  // of items being delivered: with as many none more begins; 0: any number
 }
+
+// Busy is the error of a delivery that whom it is for has no room for, because of other deliveries. As long as there are
+// some of the same lane, unless it is ordered, the item stays where it is: the lane has no more of them at once until
+// one of them has ended, or a second later. Without any it is an error like every other.
+type Busy struct{ Err error }
+
+func (b Busy) Error() string { return b.Err.Error() }
+func (b Busy) Unwrap() error { return b.Err }
 
 // Relay is one hop. Make it with New.
 type Relay[V any] struct {
@@ -99,6 +110,7 @@ type Relay[V any] struct {
 	sleeping laneHeap[V]
 	alarm    chan struct{}
 	free     int
+	flying   int // bytes of items being delivered
 	buffered int // bytes
 	started  bool
 	partial  bool // there may be lanes with items on disk that are not in lanes
@@ -190,6 +202,7 @@ type outcome[V any] struct {
 	lane *lane[V] // nil in Step
 	item Item[V]
 	next time.Time // when to try again; zero when the item is done with
+	busy bool      // Deliver said so
 }
 
 // attempt delivers an item and decides what becomes of it; ok is false when the world stopped meanwhile.
@@ -206,6 +219,7 @@ func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, lo
 	if ctx.Err() != nil {
 		return o, false
 	}
+	_, o.busy = errors.AsType[Busy](err)
 	o.item.Attempts++
 	if r.o.Mark != nil {
 		r.o.Mark(&o.item.Value, err)

@@ -273,3 +273,127 @@ func TestSlowLanes(t *testing.T) {
 		}
 	})
 }
+
+// house has room for some at a time, of whom each stays for a second.
+type house struct {
+	mu             sync.Mutex
+	room, in, most int
+	refused        int
+	order          []int
+}
+
+func (h *house) enter(n int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.in == h.room {
+		h.refused++
+		return Busy{errors.New("full")}
+	}
+	h.in++
+	h.most = max(h.most, h.in)
+	h.order = append(h.order, n)
+	return nil
+}
+
+func (h *house) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.in--
+}
+
+func (h *house) deliver(_ context.Context, i Item[int]) error {
+	if err := h.enter(i.Value); err != nil {
+		return err
+	}
+	time.Sleep(time.Second)
+	h.leave()
+	return nil
+}
+
+// TestBusy: items that there is no room for wait, roughly in their order and without being stored again, for those that there is
+// room for.
+func TestBusy(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		h := &house{room: 3}
+		r := New(Options[int]{Name: "busy", Deliver: h.deliver, Lanes: 500,
+			Retry: func(Item[int], error) (time.Duration, bool) { return time.Hour, true }})
+		r.Start(db, w, nil)
+		synctest.Wait()
+		for n := range 200 {
+			add(t, db, r, "lane", n)
+		}
+		time.Sleep(67 * time.Second)
+		synctest.Wait()
+		if h.most != 3 || len(h.order) != 200 {
+			t.Errorf("%d were in, %d at once", len(h.order), h.most)
+		}
+		if h.refused > 200+2*200 {
+			t.Errorf("%d were refused", h.refused)
+		}
+		for i, n := range h.order {
+			if n > i+50 || n < i-50 { // those refused at the same moment come in any order
+				t.Errorf("%d came after %d others", n, i)
+			}
+		}
+		checkEmpty(t, db, r)
+	})
+}
+
+// TestBusyAlone: where there is no room because of others, an item is tried again as one that failed, and more of its lane
+// each second; when there is room again, all of it is used.
+func TestBusyAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		h := &house{}
+		r := New(Options[int]{Name: "busy", Deliver: h.deliver, Lanes: 500,
+			Retry: func(i Item[int], _ error) (time.Duration, bool) { return time.Duration(i.Attempts) * time.Minute, true }})
+		r.Start(db, w, nil)
+		synctest.Wait()
+		for n := range 20 {
+			add(t, db, r, "lane", n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if h.refused == 0 || h.refused > 60 {
+			t.Errorf("refused %d times", h.refused)
+		}
+		h.mu.Lock()
+		h.room = 10
+		h.mu.Unlock()
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if len(h.order) != 20 || h.most < 5 {
+			t.Errorf("%d were in, %d at once", len(h.order), h.most)
+		}
+		checkEmpty(t, db, r)
+	})
+}
+
+// TestBytes: items being delivered have so many bytes at most, and one more item.
+func TestBytes(t *testing.T) {
+	bubble(t, func(t *testing.T, db *store.DB, w *world.World) {
+		var mu sync.Mutex
+		in, most, done := 0, 0, 0
+		r := New(Options[string]{Name: "bytes", Bytes: 10_000, Deliver: func(context.Context, Item[string]) error {
+			mu.Lock()
+			in++
+			most = max(most, in)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			in--
+			done++
+			mu.Unlock()
+			return nil
+		}})
+		r.Start(db, w, nil)
+		for n := range 20 {
+			add(t, db, r, fmt.Sprint("lane", n), string(make([]byte, 600))) // six bytes each
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if most < 2 || most > 3 || done != 20 {
+			t.Errorf("%d at once, %d in all", most, done)
+		}
+		checkEmpty(t, db, r)
+	})
+}

@@ -34,6 +34,13 @@ const (
 	lastThrottle    = 5 * time.Minute
 )
 
+// Bounds of the events in work. As one function gets half of the places, it may have as many as the account's concurrency;
+// what is reserved for it, and for others, bounds it as it does every invocation.
+const (
+	eventLanes = 2 * compute.DefaultMax
+	eventBytes = 256 << 20
+)
+
 // event is an accepted asynchronous invocation.
 type event struct {
 	Function      string
@@ -49,7 +56,7 @@ type event struct {
 // newEvents is the relay that carries accepted events to their functions.
 func (s *Service) newEvents() *relay.Relay[event] {
 	return relay.New(relay.Options[event]{
-		Name: "lambda/event", Deliver: s.deliverEvent, Mark: markEvent, Retry: s.retryEvent, Dead: s.buryEvent,
+		Name: "lambda/event", Deliver: s.deliverEvent, Mark: markEvent, Retry: s.retryEvent, Dead: s.buryEvent, Lanes: eventLanes, Bytes: eventBytes,
 	})
 }
 
@@ -98,7 +105,8 @@ func (e *setback) Error() string {
 
 func (e *setback) Unwrap() error { return e.cause }
 
-// deliverEvent invokes the function with an event. A function that is gone takes its events along.
+// deliverEvent invokes the function with an event. A function that is gone takes its events along. Events that there is no
+// room for because the function has others wait for these.
 func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) error {
 	e := item.Value
 	ctx = aws.Traced(ctx, e.Trace)
@@ -135,6 +143,9 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 		return back
 	case err != nil:
 		back.cause = err
+		if _, throttled := errors.AsType[compute.Throttled](err); throttled {
+			return relay.Busy{Err: back}
+		}
 		return back
 	}
 	if back.config.OnSuccess == "" {
