@@ -297,9 +297,10 @@ func TestDir(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	b := newBench(t, false)
+	s := b.goSpec() // which takes its time
 	before := time.Now()
 	var h map[string][]string
-	if err := json.Unmarshal(b.invoke(b.goSpec(), `{"Do":"headers"}`).Payload, &h); err != nil {
+	if err := json.Unmarshal(b.invoke(s, `{"Do":"headers"}`).Payload, &h); err != nil {
 		t.Fatal(err)
 	}
 	if got := h["Lambda-Runtime-Invoked-Function-Arn"][0]; got != "arn:aws:lambda:us-east-1:000000000000:function:f" {
@@ -307,7 +308,7 @@ func TestHeaders(t *testing.T) {
 	}
 	var ms int64
 	fmt.Sscan(h["Lambda-Runtime-Deadline-Ms"][0], &ms)
-	if d := time.UnixMilli(ms).Sub(before); d < 3*time.Second-time.Millisecond || d > 10*time.Second {
+	if d := time.UnixMilli(ms).Sub(before); d < 3*time.Second-time.Millisecond || d > time.Minute {
 		t.Errorf("deadline in %v", d)
 	}
 	if h["Lambda-Runtime-Client-Context"][0] != `{"custom":{}}` || h["Lambda-Runtime-Cognito-Identity"][0] != `{"a":1}` {
@@ -379,7 +380,7 @@ func TestTimeoutBetweenLooks(t *testing.T) {
 	}
 	e := started.(*retried).env.(*environment)
 	defer e.Close()
-	w := &work{in: Invocation{ID: "id"}, taken: make(chan struct{}), done: make(chan struct{})}
+	w := &work{in: Invocation{ID: "id"}, taken: make(chan bool, 1), done: make(chan struct{})}
 	e.mu.Lock()
 	e.current = w
 	e.mu.Unlock()

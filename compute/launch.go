@@ -129,7 +129,7 @@ func (e *environment) announce(mode, notice string) {
 
 // follow serves the environment until its process ends, then removes its directory.
 func (e *environment) follow(own string) {
-	go e.server().Serve(e.doors.api)
+	go e.serveAPI(e.doors.api)
 	e.doors.open()
 	printed := make(chan struct{})
 	go func() {

@@ -357,7 +357,7 @@ type environment struct {
 // work is an invocation on its way through an environment.
 type work struct {
 	in     Invocation
-	taken  chan struct{} // closed when the runtime has it
+	taken  chan bool     // told once somebody was given it: whether the runtime has it, or had gone
 	begun  bool          // the runtime has begun its response
 	done   chan struct{} // closed when result or err is set
 	start  time.Time     // when it was taken
@@ -384,7 +384,7 @@ func (e *environment) Invoke(ctx context.Context, in Invocation) (Result, error)
 	if err := aws.Settle(ctx); err != nil {
 		return Result{}, err
 	}
-	w := &work{in: in, taken: make(chan struct{}), done: make(chan struct{})}
+	w := &work{in: in, taken: make(chan bool, 1), done: make(chan struct{})}
 	cold, world := !e.warm, e.p.o.World
 	limit := handover
 	if cold {
@@ -508,8 +508,9 @@ func (e *environment) offer(ctx context.Context, w *work, cold bool, limit time.
 	for limited.Err() == nil {
 		select {
 		case takers <- w:
-			<-w.taken
-			return nil, nil
+			if <-w.taken {
+				return nil, nil
+			}
 		case <-up:
 			return nil, nil
 		case <-e.failed:
@@ -634,7 +635,7 @@ func (e *environment) take(w *work) {
 	e.mu.Unlock()
 	e.spec.tellStart(e.p.o.World.Now(), w.in)
 	e.ext.invoke(w.in, w.start.Add(e.spec.Timeout))
-	close(w.taken)
+	w.taken <- true
 	if first {
 		if err := e.child.share(e.spec.MemoryMB); err != nil {
 			e.p.o.Log.Warn("the share of the processors was not set", "function", e.spec.Function, "error", err)

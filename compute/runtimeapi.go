@@ -56,41 +56,58 @@ func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveNext waits for an invocation and hands it over.
 func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
-	if !e.ext.until(e.ext.idle, e.dead, r.Context().Done()) {
+	next := e.nextWork(r.Context().Done(), func() bool { return r.Context().Err() != nil })
+	if next == nil {
 		return
+	}
+	next.eachHeader(e.spec.Timeout, w.Header().Set)
+	w.Write(next.in.Payload)
+}
+
+// nextWork waits for an invocation and takes it for the runtime that asks. It returns nil when the environment has ended or the
+// runtime has gone: when done is closed, or gone says so once there is an invocation, which then waits for somebody else.
+func (e *environment) nextWork(done <-chan struct{}, gone func() bool) *work {
+	if !e.ext.until(e.ext.idle, e.dead, done) {
+		return nil
 	}
 	e.upOnce.Do(e.initialised)
 	idle := time.NewTimer(freezeAfter)
 	defer idle.Stop()
-	var next *work
-	for next == nil {
+	for {
 		select {
-		case next = <-e.work:
+		case next := <-e.work:
+			if gone() {
+				next.taken <- false
+				return nil
+			}
+			e.take(next)
+			return next
 		case <-idle.C:
 			e.freeze()
 		case <-e.dead:
-			return
-		case <-r.Context().Done():
-			return
+			return nil
+		case <-done:
+			return nil
 		}
 	}
-	e.take(next)
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(next.in.Payload)))
-	h.Set("Lambda-Runtime-Aws-Request-Id", next.in.ID)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(next.start.Add(e.spec.Timeout).UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", next.in.ARN)
-	if next.in.Trace != "" {
-		h.Set("Lambda-Runtime-Trace-Id", next.in.Trace)
+}
+
+// eachHeader names the headers an invocation is handed over with.
+func (w *work) eachHeader(timeout time.Duration, f func(name, value string)) {
+	f("Content-Type", "application/json")
+	f("Content-Length", strconv.Itoa(len(w.in.Payload)))
+	f("Lambda-Runtime-Aws-Request-Id", w.in.ID)
+	f("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(w.start.Add(timeout).UnixMilli(), 10))
+	f("Lambda-Runtime-Invoked-Function-Arn", w.in.ARN)
+	if w.in.Trace != "" {
+		f("Lambda-Runtime-Trace-Id", w.in.Trace)
 	}
-	if next.in.ClientContext != "" {
-		h.Set("Lambda-Runtime-Client-Context", next.in.ClientContext)
+	if w.in.ClientContext != "" {
+		f("Lambda-Runtime-Client-Context", w.in.ClientContext)
 	}
-	if next.in.Identity != "" {
-		h.Set("Lambda-Runtime-Cognito-Identity", next.in.Identity)
+	if w.in.Identity != "" {
+		f("Lambda-Runtime-Cognito-Identity", w.in.Identity)
 	}
-	w.Write(next.in.Payload)
 }
 
 // initialised is that the runtime asks for the first time.
@@ -106,45 +123,49 @@ func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request, id s
 	current := e.running(id)
 	switch {
 	case current == nil:
-		refuseID(w)
+		badID.write(w)
 		return
 	case !e.respond(current):
-		refuseState(w)
+		badState.write(w)
 		return
 	case current.in.Stream != nil:
 		e.serveStream(w, r, current)
 		return
 	}
-	body, err := readBody(r)
-	if err == errLarge {
-		e.tooLarge(w, current, MaxPayload)
-		return
-	}
-	if err != nil {
+	body, err := readBody(r.Body, r.ContentLength)
+	if err != nil && err != errLarge {
 		e.truncated(current)
 		return
 	}
-	res, failed := trailed(r, id)
+	e.conclude(current, body, err, r.Trailer).write(w)
+}
+
+// conclude ends an invocation with the body of its response, which may be too large, and what came behind it. The runtime is
+// answered with the objection, if there is one.
+func (e *environment) conclude(current *work, body []byte, err error, trailer http.Header) *objection {
+	if err == errLarge {
+		return e.tooLarge(current, MaxPayload)
+	}
+	res, failed := trailed(trailer, current.in.ID)
 	if !failed {
 		res = Result{Payload: body, Produced: len(body)}
 	}
-	e.end(w, current, res)
+	return e.end(current, res)
 }
 
 // end ends an invocation as its runtime says, unless its time is over.
-func (e *environment) end(w http.ResponseWriter, current *work, res Result) {
+func (e *environment) end(current *work, res Result) *objection {
 	if !e.finish(current, res, nil) {
-		refuseID(w)
-		return
+		return badID
 	}
-	accept(w)
+	return nil
 }
 
 // tooLarge ends an invocation whose response has more bytes than it may.
-func (e *environment) tooLarge(w http.ResponseWriter, current *work, limit int) {
+func (e *environment) tooLarge(current *work, limit int) *objection {
 	e.finish(current, Failure("error", "Function.ResponseSizeTooLarge",
 		"Response payload size exceeded maximum allowed payload size (%d bytes).", limit), nil)
-	refuseSize(w, limit)
+	return badSize(limit)
 }
 
 // serveStream passes a response on while the function writes it, no faster than it is taken.
@@ -155,7 +176,7 @@ func (e *environment) serveStream(w http.ResponseWriter, r *http.Request, curren
 	for {
 		n, err := r.Body.Read(buf)
 		if total += n; total > MaxStream {
-			e.tooLarge(w, current, MaxStream)
+			e.tooLarge(current, MaxStream).write(w)
 			return
 		}
 		if n > 0 {
@@ -169,13 +190,13 @@ func (e *environment) serveStream(w http.ResponseWriter, r *http.Request, curren
 			return
 		}
 		if e.running(current.in.ID) != current { // its time is over
-			refuseID(w)
+			badID.write(w)
 			return
 		}
 	}
-	res, _ := trailed(r, current.in.ID)
+	res, _ := trailed(r.Trailer, current.in.ID)
 	res.Produced = total
-	e.end(w, current, res)
+	e.end(current, res).write(w)
 }
 
 // truncated ends an invocation whose response broke off: the runtime has ended, which says more and is seen in a
@@ -185,15 +206,15 @@ func (e *environment) truncated(current *work) {
 	e.finish(current, Failure("error", "Runtime.TruncatedResponse", "RequestId: %s Error: Runtime closed the connection before the end of its response", current.in.ID), nil)
 }
 
-// trailed is the error that follows a response in its trailers; failed is false when there is none.
+// trailed is the error that follows a response in its trailer; failed is false when there is none.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
-func trailed(r *http.Request, id string) (res Result, failed bool) {
-	kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type")
+func trailed(trailer http.Header, id string) (res Result, failed bool) {
+	kind := trailer.Get("Lambda-Runtime-Function-Error-Type")
 	if kind == "" {
 		return res, false
 	}
 	res = Failure("", kind, "RequestId: %s Error: the response stream ended with an error", id)
-	if body, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body")); err == nil && len(body) > 0 {
+	if body, err := base64.StdEncoding.DecodeString(trailer.Get("Lambda-Runtime-Function-Error-Body")); err == nil && len(body) > 0 {
 		res.Payload = body
 	}
 	res.Midstream = true
@@ -202,25 +223,25 @@ func trailed(r *http.Request, id string) (res Result, failed bool) {
 
 // serveError ends an invocation with the error the runtime describes, instead of a response.
 func (e *environment) serveError(w http.ResponseWriter, r *http.Request, id string) {
-	body, err := readBody(r)
+	body, err := readBody(r.Body, r.ContentLength)
 	current := e.running(id)
 	switch {
 	case current == nil:
-		refuseID(w)
+		badID.write(w)
 	case err != nil:
-		refuseSize(w, MaxPayload)
+		badSize(MaxPayload).write(w)
 	case !e.respond(current):
-		refuseState(w)
+		badState.write(w)
 	default:
-		e.end(w, current, reported(r, body))
+		e.end(current, reported(r, body)).write(w)
 	}
 }
 
 // serveInitError records that the runtime cannot start.
 func (e *environment) serveInitError(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(r)
+	body, err := readBody(r.Body, r.ContentLength)
 	if err != nil {
-		refuseSize(w, MaxPayload)
+		badSize(MaxPayload).write(w)
 		return
 	}
 	res := reported(r, body)
@@ -250,34 +271,51 @@ func reported(r *http.Request, body []byte) Result {
 // errLarge is a body of more than MaxPayload bytes.
 var errLarge = errors.New("compute: a body that is too large")
 
-// readBody reads a body of at most MaxPayload bytes.
-func readBody(r *http.Request) ([]byte, error) {
-	if r.ContentLength > MaxPayload {
+// readBody reads a body of at most MaxPayload bytes, whose length is negative when it is not known.
+func readBody(r io.Reader, length int64) ([]byte, error) {
+	if length > MaxPayload {
 		return nil, errLarge
 	}
-	if r.ContentLength >= 0 {
-		body := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(r.Body, body)
+	if length >= 0 {
+		body := make([]byte, length)
+		_, err := io.ReadFull(r, body)
 		return body, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload+1))
+	body, err := io.ReadAll(io.LimitReader(r, MaxPayload+1))
 	if err == nil && len(body) > MaxPayload {
 		err = errLarge
 	}
 	return body, err
 }
 
-// refuseID answers to an invocation there is not, or no more.
-func refuseID(w http.ResponseWriter) { refuse(w, 400, "InvalidRequestID", "Invalid request ID") }
-
-// refuseState answers to a second response to an invocation.
-func refuseState(w http.ResponseWriter) {
-	refuse(w, 403, "InvalidStateTransition", "State transition is not allowed")
+// objection is why the Runtime API did not do what it was asked to; nil when it did.
+type objection struct {
+	status        int
+	kind, message string
 }
 
-// refuseSize answers to a body that is too large.
-func refuseSize(w http.ResponseWriter, limit int) {
-	refuse(w, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size ("+strconv.Itoa(limit)+" bytes).")
+var (
+	badID    = &objection{400, "InvalidRequestID", "Invalid request ID"}                    // of no invocation, or of one that is over
+	badState = &objection{403, "InvalidStateTransition", "State transition is not allowed"} // to a second response
+)
+
+// badSize refuses a body that is too large.
+func badSize(limit int) *objection {
+	return &objection{413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (" + strconv.Itoa(limit) + " bytes)."}
+}
+
+// body is the answer's.
+func (r *objection) body() string {
+	return `{"errorMessage":` + string(quote(r.message)) + `,"errorType":` + string(quote(r.kind)) + "}\n"
+}
+
+// write answers with the objection, or that the request was accepted.
+func (r *objection) write(w http.ResponseWriter) {
+	if r == nil {
+		accept(w)
+		return
+	}
+	refuse(w, r.status, r.kind, r.message)
 }
 
 func accept(w http.ResponseWriter) { answerJSON(w, 202, map[string]string{"status": "OK"}) }
@@ -292,7 +330,7 @@ func answerJSON(w http.ResponseWriter, status int, v any) {
 func refuse(w http.ResponseWriter, status int, kind, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	io.WriteString(w, `{"errorMessage":`+string(quote(message))+`,"errorType":`+string(quote(kind))+"}\n")
+	io.WriteString(w, (&objection{status, kind, message}).body())
 }
 
 // server is what serves an environment's Runtime API.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,10 @@ const (
 	procLimit = 1024
 
 	memlockLimit = 64 << 10 // bytes
+
+	// timerSlack is how late timers may be in a function with less than one processor. Go's scheduler, where it runs, looks
+	// every 20 µs whether a thread has blocked, which costs more than a short invocation.
+	timerSlack = 500 * time.Microsecond
 )
 
 // cell is what a process makes of itself before it becomes the runtime. What is the same for all, it does
@@ -54,7 +59,8 @@ type cell struct {
 	IP    string // an address that is to be the environment's own
 	Binds []bind
 	TmpMB int
-	User  int // root mode: the user and group to become
+	Slack time.Duration // how late timers may be; 0: as late as the kernel makes them
+	User  int           // root mode: the user and group to become
 	Argv  []string
 	Env   []string
 	// Programs are the external extensions, below /opt/extensions, and ProgramEnv is their environment.
@@ -80,6 +86,9 @@ var devices = []string{"null", "zero", "full", "random", "urandom"}
 // cell describes the environment's sandbox.
 func (e *environment) cell(g program, task string, env []string) *cell {
 	c := &cell{TmpMB: e.spec.TmpMB, Argv: g.argv, Env: env}
+	if e.spec.MemoryMB < vCPU {
+		c.Slack = timerSlack
+	}
 	c.Binds = []bind{{task, taskRoot}, {e.p.runtime, runtimeDir}}
 	if e.opt != "" {
 		c.Binds = append(c.Binds, bind{e.opt, optDir})
@@ -382,6 +391,7 @@ const (
 	prSetPdeathsig   = 1
 	prCapbsetDrop    = 24
 	prSetSecurebits  = 28
+	prSetTimerslack  = 29
 	prSetNoNewPrivs  = 38
 	prCapAmbient     = 47
 	ambientClearAll  = 4
@@ -725,6 +735,9 @@ func (c *cell) drop() error {
 	}
 	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prSetPdeathsig, uintptr(syscall.SIGKILL), 0); e != 0 {
 		return fmt.Errorf("end with the server: %w", e)
+	}
+	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prSetTimerslack, uintptr(c.Slack), 0); e != 0 { // 0 is the kernel's own
+		return fmt.Errorf("timer slack: %w", e)
 	}
 	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
 		return fmt.Errorf("no_new_privs: %w", e)

@@ -199,6 +199,30 @@ func BenchmarkFilter(b *testing.B) {
 	}
 }
 
+// TestTimerSlack: timers of functions with less than a processor are put together.
+func TestTimerSlack(t *testing.T) {
+	b := newBench(t, false)
+	b.needs(t, "a sandbox and root, who may look", !strings.HasPrefix(b.process.Isolation(), "NONE") && os.Getuid() == 0)
+	for _, test := range []struct {
+		memory int
+		want   string
+	}{{128, "500000"}, {vCPU, "50000"}} {
+		s := b.goSpec()
+		s.MemoryMB = test.memory
+		started, err := b.process.Start(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := started.(*retried).env.(*environment)
+		<-e.up
+		slack, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", e.child.pid()))
+		if err != nil || strings.TrimSpace(string(slack)) != test.want {
+			t.Errorf("%d MB: %s ns, %v, want %s", test.memory, slack, err, test.want)
+		}
+		e.Close()
+	}
+}
+
 // TestFreeze leaves a function at work after its answer, with what the host has and with signals only.
 func TestFreeze(t *testing.T) {
 	for _, ice := range []string{"control group", "signals"} {

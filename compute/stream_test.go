@@ -157,7 +157,7 @@ func TestAPIRefuses(t *testing.T) {
 	env := e.(*retried).env.(*environment)
 	base := "http://" + env.doors.api.Addr().String()
 	to := &sink{more: make(chan struct{}, 1)}
-	w := &work{in: Invocation{ID: "id", Stream: to}, taken: make(chan struct{}), done: make(chan struct{})}
+	w := &work{in: Invocation{ID: "id", Stream: to}, taken: make(chan bool, 1), done: make(chan struct{})}
 	env.mu.Lock()
 	env.current = w
 	env.mu.Unlock()
