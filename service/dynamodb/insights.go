@@ -16,7 +16,7 @@ func (s *Service) insightsTarget(ctx context.Context, table string, index *strin
 		return nil, noSuchTable(err, table)
 	}
 	if index != nil && t.index(*index) == nil {
-		return nil, dynamodb.ResourceNotFoundException("Requested resource not found: Index: %s not found", *index)
+		return nil, dynamodb.ResourceNotFoundException("Requested resource not found: Index: %s not found for table: %s", *index, t.Name)
 	}
 	return t, nil
 }

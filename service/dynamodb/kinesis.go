@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"fmt"
 
 	"fogbank/api/dynamodb"
 )
@@ -19,19 +20,21 @@ func (s *Service) EnableKinesisStreamingDestination(ctx context.Context, in *dyn
 
 // DisableKinesisStreamingDestination refuses, since no destination is active.
 func (s *Service) DisableKinesisStreamingDestination(ctx context.Context, in *dynamodb.DisableKinesisStreamingDestinationInput) (*dynamodb.DisableKinesisStreamingDestinationOutput, error) {
-	return nil, s.noDestination(ctx, in.TableName, "disable", "DISABLE")
+	return nil, s.noDestination(ctx, in.TableName, "KinesisStreamingDestination must be ACTIVE to perform DISABLE operation.")
 }
 
 // UpdateKinesisStreamingDestination refuses, since no destination is active.
 func (s *Service) UpdateKinesisStreamingDestination(ctx context.Context, in *dynamodb.UpdateKinesisStreamingDestinationInput) (*dynamodb.UpdateKinesisStreamingDestinationOutput, error) {
-	return nil, s.noDestination(ctx, in.TableName, "update", "UPDATE")
+	return nil, s.noDestination(ctx, in.TableName, fmt.Sprintf("Kinesis streaming is not in ACTIVE state. Updates are only allowed in ACTIVE state. TableName: %s, kdsArn: %s",
+		tableName(in.TableName), in.StreamArn))
 }
 
-func (s *Service) noDestination(ctx context.Context, table, verb, operation string) error {
+// noDestination refuses; DynamoDB speaks of enabling whatever was asked.
+func (s *Service) noDestination(ctx context.Context, table, why string) error {
 	if _, err := s.schema(ctx, table); err != nil {
 		return noSuchTable(err, table)
 	}
-	return validation("Table is not in a valid state to %s Kinesis Streaming Destination: KinesisStreamingDestination must be ACTIVE to perform %s operation.", verb, operation)
+	return validation("Table is not in a valid state to enable Kinesis Streaming Destination: %s", why)
 }
 
 // DescribeKinesisStreamingDestination lists none.

@@ -29,6 +29,10 @@ type selectPlan struct {
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-operators.html
 const maxPartitions = 50
 
+// maxListed is how many items a page holds when the WHERE names several values of the partition key.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-operators.html
+const maxListed = 10
+
 // nextPage is where a SELECT goes on: what its NextToken says.
 type nextPage struct {
 	Statement []byte // which one it belongs to
@@ -117,6 +121,9 @@ func (l *selectPlan) make(tx *store.Tx) error {
 				break
 			}
 		}
+	}
+	if len(l.partitions) > 1 && (l.limit == 0 || l.limit > maxListed) {
+		l.limit = maxListed
 	}
 	l.whole = p.x == nil && l.partitions != nil && (sort.name == "" || l.sort != nil && l.sort.Op == expr.Equal)
 	if err := l.order(hash, sort); err != nil {

@@ -7,13 +7,14 @@ import (
 
 	"fogbank/api/dynamodb"
 	"fogbank/store"
+	"fogbank/wire"
 )
 
 // UpdateTable changes billing, throughput, stream, indexes, class, encryption or protection. Most of it takes effect at once; a new
 // throughput with the end of the transition, and a new index when it is filled.
 func (s *Service) UpdateTable(ctx context.Context, in *dynamodb.UpdateTableInput) (*dynamodb.UpdateTableOutput, error) {
 	if in.ReplicaUpdates != nil || in.OnDemandThroughput != nil || in.WarmThroughput != nil {
-		return s.Unimplemented.UpdateTable(ctx, in)
+		return nil, wire.NotImplemented("dynamodb", "UpdateTable of replicas, OnDemandThroughput or WarmThroughput")
 	}
 	if err := checkUpdate(in); err != nil {
 		return nil, err

@@ -124,8 +124,8 @@ func (p *parser) membership(left Operand) *Condition {
 		end = ")"
 	default:
 		v := p.value(0)
-		if p.err == nil && v.Type() != attribute.TypeL && v.Type() != attribute.TypeNone {
-			p.unexpected()
+		if v.Type() != attribute.TypeL && v.Type() != attribute.TypeNone {
+			p.fail("Expected list after IN")
 		}
 		list := v.List()
 		if len(list) > maxIn {
