@@ -28,16 +28,11 @@ func (s *Service) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInp
 	for i, name := range names {
 		k := in.RequestItems[name]
 		total += len(k.Keys)
-		sel, err := selection(k.ProjectionExpression, k.AttributesToGet, k.ExpressionAttributeNames)
+		sel, err := selection(k.ProjectionExpression, k.AttributesToGet, k.ExpressionAttributeNames, k.Keys...)
 		if err != nil {
 			return nil, err
 		}
 		selections[i] = sel
-		for _, key := range k.Keys {
-			if err := key.Check(); err != nil {
-				return nil, err
-			}
-		}
 	}
 	if total > maxBatchGet {
 		return nil, validation("Too many items requested for the BatchGetItem call")

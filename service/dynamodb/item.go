@@ -12,11 +12,8 @@ import (
 
 // GetItem returns the item with the key. Every read is consistent; ConsistentRead changes only the capacity.
 func (s *Service) GetItem(ctx context.Context, in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
-	sel, err := selection(in.ProjectionExpression, in.AttributesToGet, in.ExpressionAttributeNames)
+	sel, err := selection(in.ProjectionExpression, in.AttributesToGet, in.ExpressionAttributeNames, in.Key)
 	if err != nil {
-		return nil, err
-	}
-	if err := in.Key.Check(); err != nil {
 		return nil, err
 	}
 	out := &dynamodb.GetItemOutput{}
@@ -49,20 +46,27 @@ func (s *Service) GetItem(ctx context.Context, in *dynamodb.GetItemInput) (*dyna
 	return out, nil
 }
 
-// selection binds what a read asks to be returned.
-func selection(projection *string, names []string, placeholders map[string]string) (sel expr.Selection, err error) {
-	if projection == nil && names == nil && placeholders == nil {
-		return sel, nil
+// selection checks what a read asks to be returned, and the keys, in DynamoDB's order.
+func selection(projection *string, names []string, placeholders map[string]string, keys ...attribute.Item) (sel expr.Selection, err error) {
+	r := expr.Request{Names: placeholders}
+	if projection != nil || names != nil || placeholders != nil {
+		var p parameters
+		if err := p.old("AttributesToGet", names != nil).expression("ProjectionExpression", projection != nil).check(); err != nil {
+			return sel, err
+		}
+		if err := r.Given(projection != nil, nil); err != nil {
+			return sel, err
+		}
 	}
-	var p parameters
-	if err := p.old("AttributesToGet", names != nil).expression("ProjectionExpression", projection != nil).check(); err != nil {
-		return sel, err
+	for _, key := range keys {
+		if err := key.Check(); err != nil {
+			return sel, err
+		}
 	}
 	if names != nil {
 		return selectNames(names)
 	}
-	r := expr.Request{Names: placeholders}
-	if err := r.Check(projection != nil); err != nil {
+	if err := r.Check(); err != nil {
 		return sel, err
 	}
 	if sel, err = r.Selection(projection); err != nil {
@@ -82,6 +86,19 @@ func selectNames(names []string) (expr.Selection, error) {
 	return expr.SelectNames(names), nil
 }
 
+// givenCondition refuses placeholders without the condition that would have them.
+func givenCondition(r *expr.Request, condition *string) error {
+	return r.Given(condition != nil, []*string{condition}, "ConditionExpression")
+}
+
+// checkReturned refuses ReturnValues that only UpdateItem knows.
+func checkReturned(values *string) error {
+	if v := deref(values); v != "" && v != dynamodb.ReturnValueNone && v != dynamodb.ReturnValueAllOld {
+		return validation("ReturnValues can only be ALL_OLD or NONE")
+	}
+	return nil
+}
+
 // conditional binds the condition of a write given as expression or in the older form.
 func conditional(r *expr.Request, condition *string, expected map[string]dynamodb.ExpectedAttributeValue, operator *string) (t expr.Test, err error) {
 	if expected != nil || operator != nil {
@@ -92,19 +109,25 @@ func conditional(r *expr.Request, condition *string, expected map[string]dynamod
 
 // PutItem stores the item in place of the one with its key.
 func (s *Service) PutItem(ctx context.Context, in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
-	if v := deref(in.ReturnValues); v != "" && v != dynamodb.ReturnValueNone && v != dynamodb.ReturnValueAllOld {
-		return nil, validation("ReturnValues can only be ALL_OLD or NONE")
-	}
-	if err := in.Item.Check(); err != nil {
-		return nil, err
-	}
 	var p parameters
 	p.old("Expected", in.Expected != nil).old("ConditionalOperator", in.ConditionalOperator != nil)
 	if err := p.expression("ConditionExpression", in.ConditionExpression != nil).check(); err != nil {
 		return nil, err
 	}
 	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
-	if err := r.Check(in.ConditionExpression != nil); err != nil {
+	if err := givenCondition(&r, in.ConditionExpression); err != nil {
+		return nil, err
+	}
+	if err := in.Item.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkReturned(in.ReturnValues); err != nil {
+		return nil, err
+	}
+	if in.Item.Size() > maxItem {
+		return nil, errItemSize
+	}
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	test, err := conditional(&r, in.ConditionExpression, in.Expected, in.ConditionalOperator)
@@ -180,19 +203,22 @@ func (w *write) failed(err error, show *string) error {
 
 // DeleteItem removes the item with the key, if there is one.
 func (s *Service) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
-	if v := deref(in.ReturnValues); v != "" && v != dynamodb.ReturnValueNone && v != dynamodb.ReturnValueAllOld {
-		return nil, validation("ReturnValues can only be ALL_OLD or NONE")
-	}
-	if err := in.Key.Check(); err != nil {
-		return nil, err
-	}
 	var p parameters
 	p.old("Expected", in.Expected != nil).old("ConditionalOperator", in.ConditionalOperator != nil)
 	if err := p.expression("ConditionExpression", in.ConditionExpression != nil).check(); err != nil {
 		return nil, err
 	}
 	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
-	if err := r.Check(in.ConditionExpression != nil); err != nil {
+	if err := givenCondition(&r, in.ConditionExpression); err != nil {
+		return nil, err
+	}
+	if err := in.Key.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkReturned(in.ReturnValues); err != nil {
+		return nil, err
+	}
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	test, err := conditional(&r, in.ConditionExpression, in.Expected, in.ConditionalOperator)
@@ -265,11 +291,14 @@ func bindUpdate(in *dynamodb.UpdateItemInput) (*write, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
+	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
+	if err := r.Given(len(p.expressions) > 0, []*string{in.UpdateExpression, in.ConditionExpression}, "UpdateExpression", "ConditionExpression"); err != nil {
+		return nil, err
+	}
 	if err := in.Key.Check(); err != nil {
 		return nil, err
 	}
-	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
-	if err := r.Check(len(p.expressions) > 0); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	w := &write{kind: updateItem, keys: in.Key}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"fogbank/api/dynamodb"
+	"fogbank/aws"
 	"fogbank/service/dynamodb/expr"
 	"fogbank/store"
 	"fogbank/wire/attribute"
@@ -220,11 +221,15 @@ func (p *page) bindQuery(in *dynamodb.QueryInput) (tests []expr.KeyTest, err err
 	if err := ps.check(); err != nil {
 		return nil, err
 	}
-	if err := in.ExclusiveStartKey.Check(); err != nil {
+	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
+	err = r.Given(len(ps.expressions) > 0, []*string{in.FilterExpression, in.KeyConditionExpression}, "FilterExpression", "KeyConditionExpression")
+	if err != nil {
 		return nil, err
 	}
-	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
-	if err := r.Check(len(ps.expressions) > 0); err != nil {
+	if err := checkStart(in.ExclusiveStartKey); err != nil {
+		return nil, err
+	}
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -232,8 +237,6 @@ func (p *page) bindQuery(in *dynamodb.QueryInput) (tests []expr.KeyTest, err err
 		tests, err = r.Keys(*in.KeyConditionExpression)
 	case in.KeyConditions != nil:
 		tests, err = keyConditions(in.KeyConditions)
-	default:
-		err = validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
 	}
 	if err != nil {
 		return nil, err
@@ -241,7 +244,18 @@ func (p *page) bindQuery(in *dynamodb.QueryInput) (tests []expr.KeyTest, err err
 	if err := p.bindCommon(&r, in.FilterExpression, in.QueryFilter, in.ConditionalOperator, in.ProjectionExpression, in.AttributesToGet); err != nil {
 		return nil, err
 	}
+	if in.KeyConditionExpression == nil && in.KeyConditions == nil {
+		return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+	}
 	return tests, r.Finish()
+}
+
+// checkStart refuses a starting key with values that are none.
+func checkStart(key attribute.Item) error {
+	if err := key.Check(); err != nil {
+		return validation("The provided starting key is invalid: %s", aws.AsError(err).Message)
+	}
+	return nil
 }
 
 // bindCommon binds the filter and projection of a Query or Scan.
@@ -499,11 +513,14 @@ func (p *page) bindScan(in *dynamodb.ScanInput) error {
 	if err := ps.check(); err != nil {
 		return err
 	}
-	if err := in.ExclusiveStartKey.Check(); err != nil {
+	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
+	if err := r.Given(len(ps.expressions) > 0, []*string{in.FilterExpression}, "FilterExpression"); err != nil {
 		return err
 	}
-	r := expr.Request{Names: in.ExpressionAttributeNames, Values: in.ExpressionAttributeValues}
-	if err := r.Check(len(ps.expressions) > 0); err != nil {
+	if err := checkStart(in.ExclusiveStartKey); err != nil {
+		return err
+	}
+	if err := r.Check(); err != nil {
 		return err
 	}
 	if err := p.bindCommon(&r, in.FilterExpression, in.ScanFilter, in.ConditionalOperator, in.ProjectionExpression, in.AttributesToGet); err != nil {

@@ -43,10 +43,7 @@ func (s *Service) TransactGetItems(ctx context.Context, in *dynamodb.TransactGet
 	for i := range in.TransactItems {
 		g := &in.TransactItems[i].Get
 		var err error
-		if selections[i], err = selection(g.ProjectionExpression, nil, g.ExpressionAttributeNames); err != nil {
-			return nil, err
-		}
-		if err := g.Key.Check(); err != nil {
+		if selections[i], err = selection(g.ProjectionExpression, nil, g.ExpressionAttributeNames, g.Key); err != nil {
 			return nil, err
 		}
 	}
@@ -255,10 +252,18 @@ func bindPart(in *dynamodb.TransactWriteItem) (p part, err error) {
 	if given != 1 {
 		return p, validation("TransactItems can only contain one of Check, Put, Update or Delete")
 	}
+	if update != nil {
+		err = r.Given(true, []*string{update}, "UpdateExpression", "ConditionExpression")
+	} else {
+		err = givenCondition(&r, condition)
+	}
+	if err != nil {
+		return p, err
+	}
 	if err := w.keys.Check(); err != nil {
 		return p, err
 	}
-	if err := r.Check(condition != nil || update != nil); err != nil {
+	if err := r.Check(); err != nil {
 		return p, err
 	}
 	if w.change, err = r.Change(update); err != nil {

@@ -21,6 +21,8 @@ var (
 	errSortSize = validation(invalidParameter + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
 )
 
+var errItemSize = validation("Item size has exceeded the maximum allowed size")
+
 func validation(format string, args ...any) error {
 	return dynamodb.ValidationException(format, args...)
 }
@@ -46,7 +48,7 @@ func (t *schema) checkItem(item attribute.Item) error {
 		return err
 	}
 	if item.Size() > maxItem {
-		return validation("Item size has exceeded the maximum allowed size")
+		return errItemSize
 	}
 	return nil
 }

@@ -17,16 +17,31 @@ type Request struct {
 	count  int
 }
 
-// Check returns the error in the placeholders themselves. With no expression in the request they may not be given at all.
-func (r *Request) Check(expressions bool) error {
-	if r.Names == nil && r.Values == nil {
+// Given returns the error of placeholders that no expression of the request can have. names tells whether there is an expression
+// at all, valued which of those that can have values there are; takers are the names of these parameters.
+func (r *Request) Given(names bool, valued []*string, takers ...string) error {
+	if r.Names != nil && !names {
+		return validation("ExpressionAttributeNames can only be specified when using expressions")
+	}
+	if r.Values == nil {
 		return nil
 	}
-	if !expressions {
-		if r.Names != nil {
-			return validation("ExpressionAttributeNames can only be specified when using expressions")
+	for _, text := range valued {
+		if text != nil {
+			return nil
 		}
-		return validation("ExpressionAttributeValues can only be specified when using expressions")
+	}
+	are := "is"
+	if len(takers) > 1 {
+		are = "are"
+	}
+	return validation("ExpressionAttributeValues can only be specified when using expressions: %s %s null", strings.Join(takers, " and "), are)
+}
+
+// Check returns the error in the placeholders themselves.
+func (r *Request) Check() error {
+	if r.Names == nil && r.Values == nil {
+		return nil
 	}
 	if r.Names != nil && len(r.Names) == 0 {
 		return validation("ExpressionAttributeNames must not be empty")

@@ -277,7 +277,7 @@ func TestPlaceholders(t *testing.T) {
 		{map[string]string{"#b": "b"}, `{":a":{}}`, "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"},
 	} {
 		r := Request{Names: c.names, Values: item(t, c.values)}
-		err := r.Check(true)
+		err := r.Check()
 		if err == nil {
 			_, err = r.Test(Condition, &text)
 		}
@@ -289,7 +289,14 @@ func TestPlaceholders(t *testing.T) {
 		}
 	}
 	r := Request{Names: map[string]string{"#b": "b"}}
-	if got := errorText(r.Check(false)); got != "ExpressionAttributeNames can only be specified when using expressions" {
+	if got := errorText(r.Given(false, nil)); got != "ExpressionAttributeNames can only be specified when using expressions" {
+		t.Errorf("got %q", got)
+	}
+	r = Request{Values: attribute.MakeItem(attribute.Attribute{Name: ":v", Value: attribute.S("v")})}
+	if got := errorText(r.Given(true, []*string{nil, nil}, "A", "B")); got != "ExpressionAttributeValues can only be specified when using expressions: A and B are null" {
+		t.Errorf("got %q", got)
+	}
+	if got := errorText(r.Given(true, []*string{nil, new("b")}, "A", "B")); got != "" {
 		t.Errorf("got %q", got)
 	}
 }
