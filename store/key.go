@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -73,7 +74,7 @@ func appendPart(b []byte, part any) []byte {
 	case Key:
 		return append(b, v...)
 	}
-	panic(fmt.Sprintf("store: a key part cannot be a %T", part))
+	panic("store: a key part cannot be a " + reflect.TypeOf(part).String()) // fmt would have every part of every key escape
 }
 
 // Str appends a string part.
@@ -231,7 +232,7 @@ func parseNumberInto(s string, ptr any) (rest string, err error) {
 	case *uint8:
 		err = setUint(p, magnitude, negative)
 	default:
-		panic(fmt.Sprintf("store: a key part cannot be read into a %T", ptr))
+		panic("store: a key part cannot be read into a " + reflect.TypeOf(ptr).String())
 	}
 	return rest, err
 }
