@@ -49,6 +49,13 @@ func (w *Watch) Changed() <-chan struct{} {
 	return w.topic.changed
 }
 
+// Alone reports whether nobody else watches the topic now.
+func (w *Watch) Alone() bool {
+	w.watches.mu.RLock()
+	defer w.watches.mu.RUnlock()
+	return w.topic.watched == 1
+}
+
 // Close ends the watch; its channels are not closed by later wakes.
 func (w *Watch) Close() {
 	w.once.Do(func() {

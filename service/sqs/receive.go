@@ -115,18 +115,21 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	w := s.db.Watch(o.topic)
 	defer w.Close()
 	looking := s.db.Early(ctx, 0) // what is seen is told only by taking it
-	for {
+	for woken := false; ; {
 		changed := w.Changed()
-		visible, err := s.peek(looking, &o)
-		if err != nil {
-			return nil, err
+		// Many who wait for one message look before they take turns; who is alone takes it.
+		visible := woken && w.Alone()
+		if !visible {
+			if visible, err = s.peek(looking, &o); err != nil {
+				return nil, err
+			}
 		}
 		if visible {
 			if t, err = s.take(ctx, &o, true); err != nil || len(t.list) > 0 {
 				return s.received(&o, t, err)
 			}
 		}
-		if !s.world.WaitUntil(ctx, changed, deadline) {
+		if woken = s.world.WaitUntil(ctx, changed, deadline); !woken {
 			if err := aws.Settle(looking); err != nil {
 				return nil, err
 			}

@@ -160,7 +160,7 @@ func optional(s string) *string {
 	if s == "" {
 		return nil
 	}
-	return &s
+	return new(s) // &s would cost an allocation for "" too
 }
 
 // SendMessageBatch puts up to ten messages into a queue. Each succeeds or fails by itself.
