@@ -95,14 +95,15 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	switch d.Protocol {
 	case "sqs":
-		var signature stamp
+		var e envelope
 		if !d.Raw {
-			var err error
-			if signature, err = s.signer.sign(ctx, &d.message, queueKey); err != nil {
+			signature, err := s.signer.sign(ctx, &d.message, queueKey)
+			if err != nil {
 				return err
 			}
+			e = d.message.envelope(signature)
 		}
-		return s.handQueue(ctx, d, once, signature)
+		return s.handQueue(ctx, d, once, e)
 	case "lambda":
 		stamp, err := s.signer.sign(ctx, &d.message, queueKey)
 		if err != nil {
@@ -115,9 +116,9 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	return fmt.Errorf("sns: a delivery of protocol %s", d.Protocol)
 }
 
-// handQueue sends the message to a queue; what is not raw bears the signature.
-func (s *Service) handQueue(ctx context.Context, d *delivery, once string, signature stamp) error {
-	in, err := d.queueMessage(signature)
+// handQueue sends the message to a queue; what is not raw goes in the envelope.
+func (s *Service) handQueue(ctx context.Context, d *delivery, once string, e envelope) error {
+	in, err := d.queueMessage(e)
 	if err != nil {
 		return err
 	}
@@ -150,10 +151,10 @@ func (s *Service) send(ctx context.Context, d *delivery, queue, once string, in 
 const maxRawAttributes = 10
 
 // queueMessage makes the queue's message: the envelope, or for raw delivery the body and the attributes.
-func (d *delivery) queueMessage(signature stamp) (*sqs.SendMessageInput, error) {
+func (d *delivery) queueMessage(e envelope) (*sqs.SendMessageInput, error) {
 	m := &d.message
 	if !d.Raw {
-		return &sqs.SendMessageInput{MessageBody: m.envelope(d.subscription(), signature)}, nil
+		return &sqs.SendMessageInput{MessageBody: e.to(d.ID)}, nil
 	}
 	if len(m.Attributes) > maxRawAttributes {
 		return nil, aws.Errorf("InvalidParameterValue", 400, "Number of message attributes [%d] exceeds the allowed maximum [%d].",
@@ -267,7 +268,8 @@ func (s *Service) bury(ctx context.Context, d *delivery, once string, cause erro
 		if err != nil {
 			return err
 		}
-		in.MessageBody = d.message.envelope(d.subscription(), stamp)
+		e := d.message.envelope(stamp)
+		in.MessageBody = e.to(d.ID)
 	}
 	text := func(v string) sqs.MessageAttributeValue {
 		return sqs.MessageAttributeValue{DataType: "String", StringValue: new(v)}

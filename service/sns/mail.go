@@ -42,7 +42,8 @@ func (s *Service) mail(ctx context.Context, d *delivery, once string) error {
 		if err != nil {
 			return err
 		}
-		letter.Body = m.envelope(d.subscription(), stamp)
+		e := m.envelope(stamp)
+		letter.Body = e.to(d.ID)
 	}
 	if !s.network.Mails() {
 		return s.db.Update(ctx, func(tx *store.Tx) error { drop(tx, letter); return nil })

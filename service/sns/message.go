@@ -98,8 +98,20 @@ func (m *message) unsubscribe(subscription string) string {
 	return m.Host + "/?Action=Unsubscribe&SubscriptionArn=" + subscription
 }
 
-// envelope is the body of a queue's message, laid out as AWS does.
-func (m *message) envelope(subscription string, s stamp) string {
+// envelope is a signed message as queues and endpoints outside get it: the same for all subscriptions of a topic, but for
+// the place between its parts where their ids go.
+type envelope struct{ head, tail string }
+
+// to returns the envelope for the subscription with that id.
+func (e *envelope) to(id string) string {
+	if e.tail == "" {
+		return e.head // a message of a kind that names none
+	}
+	return e.head + id + e.tail
+}
+
+// envelope lays out the envelope as AWS does.
+func (m *message) envelope(s stamp) (e envelope) {
 	b := make([]byte, 0, len(m.Body)+len(m.Body)/8+1024)
 	field := func(name, v string) {
 		b = append(append(append(b, "  \""...), name...), "\" : "...)
@@ -130,11 +142,13 @@ func (m *message) envelope(subscription string, s stamp) string {
 	field("Signature", s.signature)
 	field("SigningCertURL", m.Host+s.cert)
 	if m.Kind == "" {
-		field("UnsubscribeURL", m.unsubscribe(subscription))
+		field("UnsubscribeURL", m.unsubscribe(m.Topic+":"))
+		const after = "\",\n"
+		e.head = string(b[:len(b)-len(after)])
+		b = append(b[:0], after...)
 	}
 	if len(m.Attributes) == 0 {
-		b = append(b[:len(b)-2], "\n}"...)
-		return string(b)
+		return e.end(append(b[:len(b)-2], "\n}"...))
 	}
 	b = append(b, "  \"MessageAttributes\" : {\n"...)
 	for i, a := range m.Attributes {
@@ -144,7 +158,16 @@ func (m *message) envelope(subscription string, s stamp) string {
 		b = append(appendJSON(append(b, "    "...), a.Name), " : "...)
 		b = appendAttribute(b, a)
 	}
-	return string(append(b, "\n  }\n}"...))
+	return e.end(append(b, "\n  }\n}"...))
+}
+
+// end adds the rest of an envelope.
+func (e envelope) end(rest []byte) envelope {
+	if e.head == "" {
+		return envelope{head: string(rest)}
+	}
+	e.tail = string(rest)
+	return e
 }
 
 func appendAttribute(b []byte, a attribute) []byte {

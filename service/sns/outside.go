@@ -208,7 +208,8 @@ func (s *Service) post(ctx context.Context, d *delivery) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		r.Body = []byte(m.envelope(d.subscription(), stamp))
+		e := m.envelope(stamp)
+		r.Body = []byte(e.to(d.ID))
 	}
 	answer, err := s.network.Do(ctx, r)
 	if err != nil {

@@ -41,6 +41,7 @@ type Service struct {
 	relay     *relay.Relay[delivery] // to queues and functions, in order
 	outside   *relay.Relay[delivery] // to everything else
 	spread    *relay.Relay[spread]   // to many at once
+	places    chan struct{}          // for chunks of those
 
 	smsGateway, pushGateway string
 }
@@ -65,7 +66,7 @@ type Options struct {
 // New returns the service.
 func New(db *store.DB, w *world.World, o Options) *Service {
 	s := &Service{db: db, world: w, log: o.Log, queues: o.Queues, functions: o.Functions, logs: o.Logs, roles: o.Roles, network: o.Network,
-		smsGateway: o.SMSGateway, pushGateway: o.PushGateway, signer: newSigner(db, w)}
+		smsGateway: o.SMSGateway, pushGateway: o.PushGateway, signer: newSigner(db, w), places: make(chan struct{}, chunkPlaces())}
 	s.relay = relay.New(relay.Options[delivery]{
 		Name:    "sns/delivery",
 		Deliver: s.deliver,

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -26,9 +27,13 @@ const (
 	spreadAll     = 256 // or subscriptions of any kind
 	spreadChunk   = 64  // subscriptions
 	spreadBytes   = 4 << 20
-	spreadWorkers = 4 // chunks of a message at once
+	spreadWorkers = 4 // chunks at once, but no more than leave a processor to others
 	spreadLanes   = 8 // topics at once, of which one gets half
 )
+
+// chunkPlaces is how many chunks are worked on at once. Each keeps a processor busy. With all of them busy the network would be looked
+// at only every hundredth of a second, and whoever publishes or receives would wait for that.
+func chunkPlaces() int { return max(1, min(spreadWorkers, runtime.GOMAXPROCS(0)-1)) }
 
 // spread is a message on its way to many subscriptions.
 type spread struct {
@@ -122,28 +127,24 @@ func binaryID(id string) (b [16]byte, err error) {
 	return b, err
 }
 
-// carry works through the list of a message, some chunks at once.
+// carry works through the list of a message, several chunks at once where there are places.
 func (s *Service) carry(ctx context.Context, item relay.Item[spread]) error {
 	c, err := s.newCarrier(ctx, item)
 	if err != nil {
 		return err
 	}
 	chunks := (len(c.ids)/16 + c.size - 1) / c.size
-	if chunks == 1 {
-		return c.carry(ctx, 0)
-	}
 	var next atomic.Int64
 	var group sync.WaitGroup
-	problems := make([]error, min(spreadWorkers, chunks))
-	for w := range problems {
+	problems := make([]error, max(1, min(cap(s.places), chunks)))
+	for w := range problems[1:] {
 		group.Add(1)
 		s.world.Go(func(context.Context) {
 			defer group.Done()
-			for n := int(next.Add(1)) - 1; n < chunks && problems[w] == nil; n = int(next.Add(1)) - 1 {
-				problems[w] = c.carry(ctx, n)
-			}
+			problems[w+1] = c.work(ctx, &next, chunks)
 		})
 	}
+	problems[0] = c.work(ctx, &next, chunks)
 	group.Wait()
 	return errors.Join(problems...)
 }
@@ -176,23 +177,38 @@ func (s *Service) newCarrier(ctx context.Context, item relay.Item[spread]) (*car
 	})
 }
 
+// work carries chunks from next on, as long as there are any.
+func (c *carrier) work(ctx context.Context, next *atomic.Int64, chunks int) error {
+	for n := int(next.Add(1)) - 1; n < chunks; n = int(next.Add(1)) - 1 {
+		if err := c.carryInPlace(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// carryInPlace is carry when there is a place.
+func (c *carrier) carryInPlace(ctx context.Context, n int) error {
+	c.places <- struct{}{}
+	defer func() { <-c.places }()
+	return c.carry(ctx, n)
+}
+
 // carry hands the message to the subscriptions of one chunk.
 func (c *carrier) carry(ctx context.Context, n int) error {
 	facts, targets, err := c.look(ctx, n)
 	if err != nil || targets == nil {
 		return err
 	}
-	var signature stamp
+	var e envelope
 	if slices.ContainsFunc(targets, func(t crowdTarget) bool { return !t.later && !t.Raw }) {
-		m := c.message
-		m.Body = c.body("sqs")
-		if signature, err = c.signer.sign(ctx, &m, queueKey); err != nil {
+		if e, err = c.seal(ctx); err != nil {
 			return err
 		}
 	}
-	err = c.together(ctx, n, facts, targets, signature)
+	err = c.together(ctx, n, facts, targets, e)
 	if err != nil && ctx.Err() == nil {
-		err = c.apart(ctx, n, facts, targets, signature)
+		err = c.apart(ctx, n, facts, targets, e)
 	}
 	if err != nil || facts == nil || facts.feedback == nil {
 		return err
@@ -204,6 +220,14 @@ func (c *carrier) carry(ctx context.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+// seal puts what is for queues into its signed envelope.
+func (c *carrier) seal(ctx context.Context) (envelope, error) {
+	m := c.message
+	m.Body = c.body("sqs")
+	signature, err := c.signer.sign(ctx, &m, queueKey)
+	return m.envelope(signature), err
 }
 
 // crowdTarget is one of many targets; later: a delivery is to be made.
@@ -253,7 +277,7 @@ func (c *carrier) delivery(facts *topicFacts, t *target) delivery {
 }
 
 // together hands the message to all targets in one transaction. No once-only keys are needed.
-func (c *carrier) together(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, signature stamp) error {
+func (c *carrier) together(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, e envelope) error {
 	failed := make([]bool, len(targets))
 	err := c.db.Join(ctx, func(j *store.Joint) error {
 		clear(failed)
@@ -263,7 +287,7 @@ func (c *carrier) together(ctx context.Context, n int, facts *topicFacts, target
 			}
 			failed[i] = nil != j.Do(func(ctx context.Context) error {
 				d := c.delivery(facts, t.target)
-				return c.handQueue(ctx, &d, "", signature)
+				return c.handQueue(ctx, &d, "", e)
 			})
 		}
 		return j.Do(func(ctx context.Context) error { return c.note(ctx, n, facts, targets, failed) })
@@ -277,14 +301,14 @@ func (c *carrier) together(ctx context.Context, n int, facts *topicFacts, target
 }
 
 // apart does so one by one, as must be when that failed: some may have the message already when it is done again.
-func (c *carrier) apart(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, signature stamp) error {
+func (c *carrier) apart(ctx context.Context, n int, facts *topicFacts, targets []crowdTarget, e envelope) error {
 	for i := range targets {
 		t := &targets[i]
 		if t.later {
 			continue
 		}
 		d := c.delivery(facts, t.target)
-		t.later = c.handQueue(ctx, &d, c.item+"/"+t.ID, signature) != nil
+		t.later = c.handQueue(ctx, &d, c.item+"/"+t.ID, e) != nil
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

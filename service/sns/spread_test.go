@@ -135,7 +135,7 @@ func TestSpreadAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			must(0, c.apart(b.ctx, 1, facts, targets, stamp{}))
+			must(0, c.apart(b.ctx, 1, facts, targets, must(c.seal(b.ctx))))
 			must(0, b.db.Update(b.ctx, func(tx *store.Tx) error { progresses.Delete(tx, store.K("orders", 1)); return nil }))
 		}
 		for _, s := range b.far.sent {
