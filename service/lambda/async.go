@@ -151,11 +151,8 @@ func (s *Service) deliverEvent(ctx context.Context, item relay.Item[event]) erro
 	if back.config.OnSuccess == "" {
 		return nil
 	}
-	return s.db.Update(ctx, func(tx *store.Tx) error {
-		s.sendings.Add(tx, e.Function, sending{Role: f.Role, Target: back.config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true, Trace: s.passedOn(r, e.Trace),
-			Body: asyncRecord(s.world.Now(), r, f, "Success", e.Errors+1, e, res)})
-		return nil
-	})
+	return s.post(ctx, sending{Role: f.Role, Target: back.config.OnSuccess, Function: e.Function, Source: r.qualified(), Success: true, Trace: s.passedOn(r, e.Trace),
+		Body: asyncRecord(s.world.Now(), r, f, "Success", e.Errors+1, e, res)})
 }
 
 // loadAsync returns the configuration of a function's qualifier, the zero one when it has none.
@@ -235,18 +232,14 @@ func (s *Service) buryEvent(ctx context.Context, item relay.Item[event], err err
 		return nil
 	}
 	about := e.letter(condition)
-	return s.db.Update(ctx, func(tx *store.Tx) error {
-		one := sending{Role: back.f.Role, Function: e.Function, Source: r.qualified(), Trace: s.passedOn(r, e.Trace)}
-		if target := back.config.OnFailure; target != "" {
-			one.Target, one.Body = target, asyncRecord(s.world.Now(), r, back.f, condition, e.Errors, e, res)
-			s.sendings.Add(tx, e.Function, one)
-		}
-		if target := back.f.DeadLetter; target != "" {
-			one.Target, one.Body, one.Letter = target, e.Payload, about
-			s.sendings.Add(tx, e.Function, one)
-		}
-		return nil
-	})
+	one := sending{Role: back.f.Role, Function: e.Function, Source: r.qualified(), Trace: s.passedOn(r, e.Trace)}
+	record, letter := one, one
+	record.Target, letter.Target = back.config.OnFailure, back.f.DeadLetter
+	if record.Target != "" {
+		record.Body = asyncRecord(s.world.Now(), r, back.f, condition, e.Errors, e, res)
+	}
+	letter.Body, letter.Letter = e.Payload, about
+	return s.post(ctx, record, letter)
 }
 
 // letter is what a dead letter says of the event: how its last attempt failed.

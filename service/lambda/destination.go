@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"fogbank/compute"
 	"fogbank/relay"
 	"fogbank/source"
+	"fogbank/store"
 )
 
 // maxLetterMessage is how much of an error a dead letter quotes, in bytes.
@@ -47,6 +49,27 @@ func (s *Service) newSendings() *relay.Relay[sending] {
 // retrySending gives up after about a day; the relay then says so in the log.
 func retrySending(item relay.Item[sending], _ error) (time.Duration, bool) {
 	return min(firstThrottle<<min(item.Attempts-1, 12), lastThrottle), item.Attempts < 300
+}
+
+// post makes durable what is on its way, unless there is no target for it. Of what is too large for every kind of target
+// there is no more than a line in the log, as AWS counts it among the failures of delivery.
+func (s *Service) post(ctx context.Context, list ...sending) error {
+	list = slices.DeleteFunc(list, func(x sending) bool {
+		large := x.Target != "" && len(x.Body) > maxAsyncPayload
+		if large {
+			s.o.Log.Warn("a record is too large for its destination", "function", x.Source, "destination", x.Target, "bytes", len(x.Body))
+		}
+		return large || x.Target == ""
+	})
+	if len(list) == 0 {
+		return nil
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		for _, x := range list {
+			s.sendings.Add(tx, x.Function, x)
+		}
+		return nil
+	})
 }
 
 // checkDestination takes a standard queue or topic, a function, an event bus or nothing.

@@ -5,6 +5,7 @@
 //   - A function is there when CreateFunction has answered: its package is synced before its row is.
 //   - An event accepted with 202 is on disk. It is tried three times, a minute and then two apart, and for up to six
 //     hours while the function is throttled; then it goes to the dead-letter queue and the failure destination.
+//   - What one event causes invokes a function sixteen times, unless its loops are allowed.
 //   - A mapping delivers each record of a stream at least once, in order within a shard; its position
 //     survives restarts. A message of a queue is deleted only after the function took it.
 //   - A function's calls are made with its execution role, and so are a mapping's: what the role may not

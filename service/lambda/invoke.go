@@ -19,7 +19,8 @@ import (
 const (
 	maxSyncPayload  = 6 << 20
 	maxAsyncPayload = 1 << 20
-	maxContext      = 3583 // of the client context, in base64
+	maxInvokeArgs   = 256 << 10 // of InvokeAsync
+	maxContext      = 3583      // of the client context, in base64
 	// renewEarly is how long before its credentials end an environment is no longer used: a function runs
 	// for fifteen minutes at most.
 	renewEarly = 16 * time.Minute
@@ -57,6 +58,20 @@ func (s *Service) Invoke(ctx context.Context, in *lambda.InvokeInput) (*lambda.I
 		out.LogResult = new(base64.StdEncoding.EncodeToString(res.Tail))
 	}
 	return out, nil
+}
+
+// InvokeAsync is what Invoke of an event was once, which AWS has kept. "Trace ID is not propagated to the function."
+// https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html
+func (s *Service) InvokeAsync(ctx context.Context, in *lambda.InvokeAsyncInput) (*lambda.InvokeAsyncOutput, error) {
+	ctx = aws.Traced(ctx, "")
+	r, _, inv, err := s.prepare(ctx, &request{name: in.FunctionName, payload: in.InvokeArgs, limit: maxInvokeArgs, operation: "InvokeAsync"})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.accept(ctx, r, inv); err != nil {
+		return nil, err
+	}
+	return &lambda.InvokeAsyncOutput{Status: new(int32(202))}, nil
 }
 
 // unhandled is X-Amz-Function-Error. AWS answers it for every error of a function, also for one that its handler

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"encoding"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -118,4 +119,48 @@ func TestReservedVariables(t *testing.T) {
 			t.Errorf("%v: %v", test.want, err)
 		}
 	}
+}
+
+// TestParted pins the form that events, and what is on its way to destinations, are stored in, and that of before.
+func TestParted(t *testing.T) {
+	e := event{Function: "f", RequestID: "i", Payload: []byte("{}"), Trace: "Root=1"}
+	x := sending{Role: "r", Target: "t", Function: "f", Source: "s", Body: []byte("{}")}
+	for _, test := range []struct {
+		record    encoding.BinaryAppender
+		read      encoding.BinaryUnmarshaler
+		want, old string
+	}{
+		{&e, &event{}, "\x01\x62" + `{"Function":"f","Qualifier":"","RequestID":"i","Payload":null,"ClientContext":"","Trace":"Root=1"}{}`,
+			`{"Function":"f","Qualifier":"","RequestID":"i","Payload":"e30=","ClientContext":"","Trace":"Root=1"}`},
+		{&x, &sending{}, "\x01\x51" + `{"Role":"r","Target":"t","Function":"f","Source":"s","Success":false,"Body":null}{}`,
+			`{"Role":"r","Target":"t","Function":"f","Source":"s","Success":false,"Body":"e30="}`},
+	} {
+		b, err := test.record.AppendBinary(nil)
+		if err != nil || string(b) != test.want {
+			t.Errorf("%T:\n got %q, %v\nwant %q", test.record, b, err, test.want)
+		}
+		for _, text := range []string{test.want, test.old} {
+			if err := test.read.UnmarshalBinary([]byte(text)); err != nil || !reflect.DeepEqual(test.read, test.record) {
+				t.Errorf("%q read back: %+v, %v", text, test.read, err)
+			}
+		}
+	}
+}
+
+func FuzzEvent(f *testing.F) {
+	f.Add([]byte("\x01\x02{}payload"))
+	f.Add([]byte(`{"Function":"f","Payload":"e30="}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e, again event
+		if e.UnmarshalBinary(b) != nil {
+			return
+		}
+		stored, err := e.AppendBinary(nil)
+		if err == nil {
+			err = again.UnmarshalBinary(stored)
+		}
+		if err != nil || string(again.Payload) != string(e.Payload) {
+			t.Errorf("%q became %q: %v", b, stored, err)
+		}
+	})
 }
