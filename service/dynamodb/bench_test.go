@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fogbank/api/dynamodb"
+	"fogbank/api/dynamodbstreams"
 	"fogbank/wire"
 )
 
@@ -92,4 +93,36 @@ func BenchmarkQuery(b *testing.B) {
 	benchmark(b, c, "Query", func(n int64) string {
 		return fmt.Sprintf(`{"TableName":"tbl","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{":p":{"S":"part-%d"}}}`, n%50)
 	})
+}
+
+// BenchmarkGetRecords reads the newest record of a stream's only shard, or finds that there is none.
+func BenchmarkGetRecords(b *testing.B) {
+	for _, records := range []uint64{0, 1} {
+		b.Run(fmt.Sprint(records), func(b *testing.B) {
+			c := newCloud(b)
+			c.ok("CreateTable", simpleTable+`,"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}}`)
+			for i := range 1000 {
+				c.ok("PutItem", fmt.Sprintf(`{"TableName":"tbl","Item":{"p":{"S":"key-%d"},%s}}`, i, payload))
+			}
+			arn := c.ok("ListStreams", `{"TableName":"tbl"}`, "Streams", "StreamArn").(string)
+			at := iterator{arn, 1, 1000 - records, c.s.world.Now()}.String()
+			o := dynamodbstreams.API.Operation("GetRecords")
+			b.ReportAllocs()
+			var out []byte
+			for b.Loop() {
+				in, err := wire.ParseInput(o, []byte(`{"ShardIterator":"`+at+`"}`))
+				var answer any
+				if err == nil {
+					answer, err = o.Call(c.s.Streams(), c.ctx, in)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				if got := answer.(*dynamodbstreams.GetRecordsOutput); uint64(len(got.Records)) != records {
+					b.Fatalf("%d records, want %d", len(got.Records), records)
+				}
+				out = wire.AppendJSON(out[:0], o.Output, answer)
+			}
+		})
+	}
 }

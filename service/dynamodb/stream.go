@@ -28,6 +28,8 @@ type stream struct {
 var (
 	// streams holds them by table name and label.
 	streams = store.NewTable[stream]("dynamodb/stream", store.Regional)
+	// decoded are the same, shared and never changed, for GetRecords, which is called again and again.
+	decoded = store.Derive(streams, func(_ store.Key, st stream) (*stream, error) { return &st, nil })
 	// records are the changes: one part for each shard, (stream's ID, shard's number).
 	records = store.NewLog[record]("dynamodb/record", store.Regional)
 )

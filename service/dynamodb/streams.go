@@ -50,8 +50,9 @@ func parseSequence(s string) (uint64, bool) {
 func streamIn(tx *store.Tx, arn string) (*stream, error) {
 	if p, ok := aws.ARN(arn).Parse(); ok {
 		if table, label, ok := strings.Cut(strings.TrimPrefix(p.Resource, "table/"), "/stream/"); ok {
-			if st, ok := streams.Get(tx, store.K(table, label)); ok && string(st.ARN) == arn {
-				return &st, nil
+			st, ok, err := decoded.Get(tx, store.Key("").Str(table).Str(label))
+			if err != nil || ok && string(st.ARN) == arn {
+				return st, err
 			}
 			return nil, streamsapi.ResourceNotFoundException("Requested resource not found: Stream: %s not found", arn)
 		}
@@ -175,11 +176,20 @@ type iterator struct {
 // String seals the iterator: ARN|1|base64 of its numbers and a checksum. The ARN can be read by whoever decides whether
 // the caller may read the stream, so an iterator grants nothing and needs no secret.
 func (it iterator) String() string {
-	b := binary.BigEndian.AppendUint64(nil, it.shard)
+	var room [36]byte
+	b := binary.BigEndian.AppendUint64(room[:0], it.shard)
 	b = binary.BigEndian.AppendUint64(b, it.after)
 	b = binary.BigEndian.AppendUint64(b, uint64(it.made.UnixMilli()))
-	sum := sha256.Sum256(append([]byte(it.stream), b...))
-	return it.stream + "|1|" + base64.StdEncoding.EncodeToString(append(b, sum[:12]...))
+	sum := checksum(it.stream, b)
+	text := append(make([]byte, 0, len(it.stream)+len("|1|")+sealedLength), it.stream...)
+	return string(base64.StdEncoding.AppendEncode(append(text, "|1|"...), append(b, sum[:]...)))
+}
+
+// checksum is that of an iterator's ARN and numbers.
+func checksum(arn string, numbers []byte) [12]byte {
+	var room [256]byte
+	sum := sha256.Sum256(append(append(room[:0], arn...), numbers...))
+	return [12]byte(sum[:12])
 }
 
 // sealedLength is that of 36 bytes in base64, whose decoder would pass over line breaks.
@@ -191,8 +201,7 @@ func parseIterator(text string) (it iterator, ok bool) {
 	if !ok || err != nil || len(b) != 36 || len(sealed) != sealedLength {
 		return it, false
 	}
-	sum := sha256.Sum256(append([]byte(arn), b[:24]...))
-	if string(sum[:12]) != string(b[24:]) {
+	if checksum(arn, b[:24]) != [12]byte(b[24:]) {
 		return it, false
 	}
 	return iterator{arn, binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), time.UnixMilli(int64(binary.BigEndian.Uint64(b[16:])))}, true
