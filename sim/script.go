@@ -143,21 +143,31 @@ func Run(t *testing.T, text string) string {
 }
 
 func (s *script) open() {
-	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: s.functions(), Audit: s.audit, Transitions: s.lasting, Log: slog.New(slog.DiscardHandler)})
+	l := &life{t: s.t, opened: make(chan struct{})}
+	cloud, err := fogbank.Open(fogbank.Config{FS: s.disk, World: s.world, Network: &s.network, Functions: l.functions(s.world), Audit: s.audit, Transitions: s.lasting, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cloud = cloud
+	s.cloud, l.cloud = cloud, cloud
+	close(l.opened)
+}
+
+// life is a cloud until it is closed, as its functions see it: they may run before it is opened.
+type life struct {
+	t      *testing.T
+	opened chan struct{}
+	cloud  *fogbank.Cloud // once it is
 }
 
 // functions are the functions of scripts.
-func (s *script) functions() *compute.Fake {
-	return &compute.Fake{World: s.world, Handlers: map[string]compute.Handler{"call": s.callFrom}}
+func (l *life) functions(w *world.World) *compute.Fake {
+	return &compute.Fake{World: w, Handlers: map[string]compute.Handler{"call": l.callFrom}}
 }
 
 // callFrom is the function that makes calls.
-func (s *script) callFrom(_ context.Context, spec compute.Spec, in compute.Invocation, log func(string)) ([]byte, error) {
+func (l *life) callFrom(_ context.Context, spec compute.Spec, in compute.Invocation, log func(string)) ([]byte, error) {
 	log(in.Trace)
+	<-l.opened
 	account := spec.Function.Account()
 	root := aws.Principal{Kind: aws.Root, Account: account, ARN: aws.MakeARN("iam", "", account, "root"), UserID: account}
 	ctx := aws.WithCall(context.Background(), &aws.Call{Principal: root, Account: account, Region: spec.Region, Endpoint: "http://fogbank", Trace: in.Trace})
@@ -166,7 +176,7 @@ func (s *script) callFrom(_ context.Context, spec compute.Spec, in compute.Invoc
 			continue
 		}
 		f := cut(spec.Variables[name])
-		if answer := s.call(ctx, f[0], f[1], f[2:]); strings.HasPrefix(answer, "!") {
+		if answer := call(ctx, l.t, l.cloud, f[0], f[1], f[2:]); strings.HasPrefix(answer, "!") {
 			return nil, compute.FakeError{Type: "Error", Message: answer}
 		}
 	}
@@ -233,7 +243,7 @@ func (s *script) step(line string) string {
 			if f[0] == "http" {
 				return s.http(f[1], f[2:])
 			}
-			return s.call(ctx, f[0], f[1], f[2:])
+			return call(ctx, s.t, s.cloud, f[0], f[1], f[2:])
 		}
 		if background {
 			go func() { s.background <- do() }()
@@ -324,16 +334,16 @@ func (s *script) principal() aws.Principal {
 }
 
 // call runs an operation and returns its answer, an error with a "!" before it.
-func (s *script) call(ctx context.Context, service, name string, args []string) string {
-	op := s.cloud.Operation(service, name)
+func call(ctx context.Context, t *testing.T, cloud *fogbank.Cloud, service, name string, args []string) string {
+	op := cloud.Operation(service, name)
 	if op == nil {
-		s.t.Errorf("no operation %s %s", service, name)
+		t.Errorf("no operation %s %s", service, name)
 		return "!"
 	}
 	in, err := input(op, args)
 	if err == nil {
 		var out any
-		if out, err = s.cloud.Do(ctx, op, in); err == nil {
+		if out, err = cloud.Do(ctx, op, in); err == nil {
 			return string(wire.AppendJSON(nil, op.Output, out))
 		}
 	}
