@@ -84,6 +84,7 @@ func (s *Service) CallAPI(ctx context.Context, arn string, parameters *events.Ht
 	if err := r.fill(parameters, event, body); err != nil {
 		return nil, err
 	}
+	r.trace(aws.CallFrom(ctx).Tracing())
 	answer, err := s.to.APIs.Do(ctx, r.outgoing())
 	if err != nil {
 		return nil, err

@@ -43,6 +43,13 @@ func (r *request) header(name, value string) {
 	r.headers[i].Value = value
 }
 
+// trace hands on a tracing header, unless there is none.
+func (r *request) trace(header string) {
+	if header != "" {
+		r.header("X-Amzn-Trace-Id", header)
+	}
+}
+
 // add takes over the headers and query parameters of a connection.
 func (r *request) add(p *events.ConnectionHttpParameters) {
 	if p == nil {
@@ -145,6 +152,7 @@ func (s *Service) reach(ctx context.Context, arn string, parameters *events.Http
 	if err := s.to.Permit(ctx, putEvents, aws.Access{Action: "events:InvokeApiDestination", Resource: to}); err != nil {
 		return nil, err
 	}
+	trace := aws.CallFrom(ctx).Tracing()
 	ctx = aws.WithCall(ctx, &aws.Call{Account: to.Account(), Region: to.Region()})
 	d, c, p, err := s.route(ctx, arn)
 	if err != nil {
@@ -156,6 +164,7 @@ func (s *Service) reach(ctx context.Context, arn string, parameters *events.Http
 	}
 	r.add(p.InvocationHttpParameters)
 	r.addBody(p.InvocationHttpParameters)
+	r.trace(trace)
 	if err := s.await(ctx, &d); err != nil {
 		return nil, err
 	}

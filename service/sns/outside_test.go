@@ -155,6 +155,27 @@ func TestUnconfirmed(t *testing.T) {
 	})
 }
 
+// TestTracedPost: the tracing header of the publisher goes along, if it is one.
+func TestTracedPost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := open(t, 1)
+		topic := b.topic("orders")
+		b.web(topic, "http://shop.test/", nil)
+		const header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1"
+		for _, sent := range []string{header, "", "Root=1"} {
+			must(b.Publish(aws.Traced(b.ctx, sent), &sns.PublishInput{TopicArn: &topic, Message: "hello"}))
+			b.drain()
+			want := sent
+			if sent != header {
+				want = ""
+			}
+			if list := b.posted(); len(list) != 1 || list[0].headers["X-Amzn-Trace-Id"] != want {
+				t.Errorf("%q: %+v", sent, list)
+			}
+		}
+	})
+}
+
 // TestDeliveryPolicy: attempts come when the policy says, a refusal is final, and in the end there is the dead-letter queue.
 func TestDeliveryPolicy(t *testing.T) {
 	for _, c := range []struct {
