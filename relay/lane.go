@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -313,6 +314,7 @@ func (r *Relay[V]) settler(ctx context.Context) {
 			r.flush(context.WithoutCancel(ctx))
 			return
 		case <-r.pending:
+			runtime.Gosched() // nobody waits for an outcome to be stored, but somebody does for what was delivered
 			r.flush(ctx)
 		}
 	}
