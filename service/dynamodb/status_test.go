@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -84,6 +85,57 @@ func TestTransitions(t *testing.T) {
 		synctest.Wait()
 		is(notThere + `: Table: tbl not found`)
 		c.want("ListTables", `{}`, `{"TableNames":[]}`)
+	})
+}
+
+// A new index of a table with more items than one transaction takes is filled in the background, with what is written and deleted
+// meanwhile, and is ACTIVE then. Dropped before that, it leaves nothing behind.
+func TestIndexOfManyItems(t *testing.T) {
+	bubble(t, func(c *cloud) {
+		const many = 3*atOnce + 7
+		c.ok("CreateTable", simpleTable+`}`)
+		put := func(n int, group string) {
+			c.want("PutItem", fmt.Sprintf(`{"TableName":"tbl","Item":{"p":{"S":"%d"},"g":{"S":"%s"}}}`, n, group), `{}`)
+		}
+		for n := range many {
+			put(n, "old")
+		}
+		create := `{"TableName":"tbl","AttributeDefinitions":[{"AttributeName":"g","AttributeType":"S"}],"GlobalSecondaryIndexUpdates":[{"Create":{"IndexName":"byGroup",
+			"KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}}]}`
+		c.ok("UpdateTable", create)
+		for n := range 100 {
+			put(n, "new")
+			c.want("DeleteItem", fmt.Sprintf(`{"TableName":"tbl","Key":{"p":{"S":"%d"}}}`, many-1-n), `{}`)
+		}
+		synctest.Wait()
+		if got := c.status(); got != "ACTIVE" || !strings.Contains(c.call("DescribeTable", `{"TableName":"tbl"}`), `"IndexStatus":"ACTIVE"`) {
+			t.Errorf("the table is %s: %s", got, c.call("DescribeTable", `{"TableName":"tbl"}`))
+		}
+		count := func(group string) any {
+			return c.ok("Query", `{"TableName":"tbl","IndexName":"byGroup","Select":"COUNT","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"`+group+`"}}}`, "Count")
+		}
+		if old, new := count("old"), count("new"); old != float64(many-200) || new != 100.0 {
+			t.Errorf("%v old and %v new items, want %d and 100", old, new, many-200)
+		}
+		drop := `{"TableName":"tbl","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"byGroup"}}]}`
+		c.ok("UpdateTable", drop)
+		c.s.Linger(time.Second)
+		c.ok("UpdateTable", create)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		c.ok("UpdateTable", drop)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		left := 0
+		err := c.db.View(c.ctx, func(tx *store.Tx) error {
+			for range entries.Keys(tx, store.Range{}) {
+				left++
+			}
+			return nil
+		})
+		if err != nil || left > 0 {
+			t.Errorf("%d entries are left (%v)", left, err)
+		}
 	})
 }
 
