@@ -126,6 +126,61 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
+// BenchmarkMessages sends ten messages of 1 KiB in a request b.N times, then receives them all by tens, then deletes them, on a
+// store on disk, 32 requests at once. For each it shows the time of the processor, what the engine does in the background included,
+// and the allocations of a request.
+func BenchmarkMessages(b *testing.B) {
+	cloud := benchCloud(b)
+	const url = `{"QueueUrl":"http://localhost:4566/000000000000/q",`
+	batch := func(operation string, entry func(i int) string) *ready {
+		var entries []string
+		for i := range 10 {
+			entries = append(entries, fmt.Sprintf(`{"Id":"%d",%s}`, i, entry(i)))
+		}
+		return prepare("sqs", queues+operation, url+`"Entries":[`+strings.Join(entries, ",")+`]}`)
+	}
+	var sends, receives, deletes []*ready
+	for range b.N {
+		sends = append(sends, batch("SendMessageBatch", func(int) string { return `"MessageBody":"` + strings.Repeat("x", 1024) + `"` }))
+		receives = append(receives, prepare("sqs", queues+"ReceiveMessage", url+`"MaxNumberOfMessages":10}`))
+	}
+	allAtOnce(b, cloud, "send", sends)
+	allAtOnce(b, cloud, "receive", receives)
+	for _, x := range receives {
+		var got struct {
+			Messages []struct{ ReceiptHandle string }
+		}
+		if err := json.Unmarshal(x.w.body, &got); err != nil || len(got.Messages) != 10 {
+			b.Fatalf("%v: %s", err, x.w.body)
+		}
+		deletes = append(deletes, batch("DeleteMessageBatch", func(i int) string { return `"ReceiptHandle":"` + got.Messages[i].ReceiptHandle + `"` }))
+	}
+	allAtOnce(b, cloud, "delete", deletes)
+}
+
+// allAtOnce sends requests, 32 at once, and reports what each cost.
+func allAtOnce(b *testing.B, cloud *Cloud, name string, list []*ready) {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begin := processorTime()
+	for range 32 {
+		group.Go(func() {
+			for i := next.Add(1); i <= int64(len(list)); i = next.Add(1) {
+				if err := list[i-1].send(cloud); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	took := processorTime() - begin
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(took.Microseconds())/float64(len(list)), name+"-cpu-µs")
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(len(list)), name+"-allocs")
+}
+
 const filler = 900
 
 var requests = []struct {

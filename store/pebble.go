@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -23,20 +22,21 @@ const memTables = 4
 
 // pebbleEngine is the engine on one directory.
 type pebbleEngine struct {
-	db  *pebble.DB
-	fs  vfs.FS
-	dir string
+	db    *pebble.DB
+	fs    vfs.FS
+	dir   string
+	apart apart
 
 	// Closing Pebble's oldest snapshot makes it look for compactions, which costs more than a read. An
 	// anchor older than the transactions' snapshots, renewed now and then, keeps them from being the oldest.
-	taken  atomic.Uint64
-	mu     sync.Mutex
-	anchor *pebble.Snapshot
+	anchored int // bytes written since it was renewed
+	mu       sync.Mutex
+	anchor   *pebble.Snapshot
 }
 
-// anchorLife is how many snapshots are taken before the anchor is renewed. It holds back no more garbage
-// than the rows overwritten meanwhile.
-const anchorLife = 4096
+// anchorBytes is how much is written before the anchor is renewed. It must be little beside a memtable: rows that were written and
+// removed since are written to files all the same, and so are the marks of rows removed.
+const anchorBytes = 256 << 10
 
 func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 	// Pebble counts its memtables against the cache.
@@ -58,6 +58,8 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		DisableTableStats:           true,
 	}
+	e := &pebbleEngine{fs: o.FS, dir: o.Dir}
+	opts.Experimental.SpanPolicyFunc = e.apart.policy
 	// The usual scheduler looks for work ten times a second for ever.
 	opts.Experimental.CompactionScheduler = &compactions{}
 	for i := range opts.Levels {
@@ -72,7 +74,8 @@ func openPebble(o Options, fatal func(error)) (*pebbleEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pebbleEngine{db: db, fs: o.FS, dir: o.Dir, anchor: db.NewSnapshot()}, nil
+	e.db, e.anchor = db, db.NewSnapshot()
+	return e, nil
 }
 
 // markFormat gives a new directory its format at once. Pebble would begin with its oldest and raise it step by
@@ -97,12 +100,7 @@ func markFormat(o Options) error {
 	return errors.Join(marker.Move(pebbleFormat.String()), marker.Close())
 }
 
-func (e *pebbleEngine) snapshot() snapshot {
-	if e.taken.Add(1)%anchorLife == 0 {
-		e.reanchor()
-	}
-	return pebbleSnapshot{e.db.NewSnapshot()}
-}
+func (e *pebbleEngine) snapshot() snapshot { return pebbleSnapshot{e.db.NewSnapshot()} }
 
 // reanchor lets go of what only the old anchor saw.
 func (e *pebbleEngine) reanchor() {
@@ -238,16 +236,25 @@ func (b *pebbleBatch) apply(sync bool) (err error) {
 	if b.b.Empty() {
 		// A barrier: nothing to apply, but everything before it becomes durable.
 		must(b.b.LogData(nil, nil))
+		return b.commit(sync)
 	}
-	if !sync {
-		err = b.e.db.Apply(b.b, pebble.NoSync)
-	} else {
-		err = b.e.db.ApplyNoSyncWait(b.b, pebble.Sync)
+	b.e.apart.see(b.b)
+	size := b.b.Len()
+	if err := b.commit(sync); err != nil {
+		return err
 	}
-	if b.ranged && err == nil {
+	if b.e.anchored += size; b.ranged || b.e.anchored >= anchorBytes {
+		b.e.anchored = 0
 		b.e.reanchor()
 	}
-	return err
+	return nil
+}
+
+func (b *pebbleBatch) commit(sync bool) error {
+	if !sync {
+		return b.e.db.Apply(b.b, pebble.NoSync)
+	}
+	return b.e.db.ApplyNoSyncWait(b.b, pebble.Sync)
 }
 
 func (b *pebbleBatch) wait() error { return b.b.SyncWait() }
