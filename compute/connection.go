@@ -3,7 +3,6 @@ package compute
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,10 +36,7 @@ func (e *environment) serveAPI(l net.Listener) {
 	s := &connections{e: e, others: &queueListener{l, make(chan net.Conn), e.dead}}
 	go e.server().Serve(s.others)
 	for {
-		c, err := l.Accept()
-		if errors.Is(err, syscall.ECONNABORTED) {
-			continue
-		}
+		c, err := acceptFrom(l)
 		if err != nil {
 			return
 		}

@@ -3,14 +3,19 @@ package compute
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 )
 
 const (
@@ -308,4 +313,42 @@ func TestConnectionOthers(t *testing.T) {
 	if r := <-ended; string(r.Payload) != "ok" {
 		t.Errorf("%+v", r)
 	}
+}
+
+// weary is a listener that first has no descriptors, then a connection, and is closed then.
+type weary struct {
+	net.Listener
+	fails int
+	c     net.Conn
+}
+
+func (l *weary) Accept() (net.Conn, error) {
+	if l.fails--; l.fails >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	if l.c == nil {
+		return nil, net.ErrClosed
+	}
+	c := l.c
+	l.c = nil
+	return c, nil
+}
+
+// TestAccept: a server that is out of descriptors for a while does not leave its environments deaf.
+func TestAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, other := net.Pipe()
+		defer other.Close()
+		l := &weary{fails: 10, c: one}
+		begin := time.Now()
+		if c, err := acceptFrom(l); c != one || err != nil {
+			t.Errorf("%v, %v", c, err)
+		}
+		if took := time.Since(begin); took == 0 || took > time.Second {
+			t.Errorf("after %v", took)
+		}
+		if _, err := acceptFrom(l); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
 }

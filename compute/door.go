@@ -18,6 +18,8 @@ import (
 const (
 	// doorLimit is how many connections an environment may have through one door; more wait to be accepted.
 	doorLimit = 128
+	// acceptAgain is how long it takes until it is tried again to accept one.
+	acceptAgain = 10 * time.Millisecond
 	// dialLimit is how long a connection to the other side may take.
 	dialLimit = 10 * time.Second
 	// proxyHead is the most bytes of a request's head the proxy reads.
@@ -57,12 +59,8 @@ func (d *door) run() {
 	places := make(chan struct{}, doorLimit)
 	for {
 		places <- struct{}{}
-		c, err := d.listener.Accept()
+		c, err := acceptFrom(d.listener)
 		if err != nil {
-			if errors.Is(err, syscall.ECONNABORTED) {
-				<-places
-				continue
-			}
 			return
 		}
 		go func() {
@@ -72,6 +70,17 @@ func (d *door) run() {
 			}
 			d.drop(c)
 		}()
+	}
+}
+
+// acceptFrom accepts a connection. It fails when the listener is closed only: a want of descriptors passes.
+func acceptFrom(l net.Listener) (net.Conn, error) {
+	for {
+		c, err := l.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return c, err
+		}
+		time.Sleep(acceptAgain)
 	}
 }
 
