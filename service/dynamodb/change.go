@@ -185,15 +185,10 @@ func (t *table) admitDeletion(name string) error {
 	if err != nil {
 		return err
 	}
-	switch x.Status {
-	case dynamodb.IndexStatusCreating:
+	if x.Status == dynamodb.IndexStatusCreating {
 		return t.inUse("Index creation is in resource allocation phase. Retry deletion during backfilling phase or when the index is active. Table: %s Index: %s", t.Name, name)
-	case dynamodb.IndexStatusUpdating:
-		return t.indexInUse(x, "updated")
-	case dynamodb.IndexStatusDeleting:
-		return t.indexInUse(x, "deleted")
 	}
-	return nil
+	return t.admitChange(x)
 }
 
 func (t *table) admitThroughput(name string) error {
@@ -201,9 +196,15 @@ func (t *table) admitThroughput(name string) error {
 	if err != nil {
 		return err
 	}
-	switch x.Status {
-	case dynamodb.IndexStatusCreating:
+	if x.Status == dynamodb.IndexStatusCreating {
 		return t.indexInUse(x, "created but is not backfilling yet")
+	}
+	return t.admitChange(x)
+}
+
+// admitChange refuses to change an index while it is changed or deleted.
+func (t *table) admitChange(x *index) error {
+	switch x.Status {
 	case dynamodb.IndexStatusUpdating:
 		return t.indexInUse(x, "updated")
 	case dynamodb.IndexStatusDeleting:
