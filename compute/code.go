@@ -33,6 +33,10 @@ type unpack struct {
 
 // OpenCode opens, or makes, a store of code in dir, and removes what an earlier process left half done.
 func OpenCode(dir string) (*Code, error) {
+	dir, err := filepath.Abs(dir) // environments have a root of their own
+	if err != nil {
+		return nil, err
+	}
 	boot := bootID()
 	c := &Code{
 		packages:  filepath.Join(dir, "packages"),

@@ -118,3 +118,25 @@ func FuzzUnzip(f *testing.F) {
 		}
 	})
 }
+
+// TestRelativeCode: environments have another root and another working directory than the server, so their code
+// is named by whole paths, however the data directory was.
+func TestRelativeCode(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c, err := OpenCode("code")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := c.Put(packed(file{"run", 0o700, "x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, at := range map[string]func() (string, error){
+		"package": func() (string, error) { return c.Dir(name) },
+		"layers":  func() (string, error) { return c.Layers([]string{name}) },
+	} {
+		if dir, err := at(); err != nil || !filepath.IsAbs(dir) {
+			t.Errorf("%s: %q %v", what, dir, err)
+		}
+	}
+}
