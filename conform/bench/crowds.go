@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,11 +22,14 @@ const (
 )
 
 // each calls f with 0 to n-1 from many goroutines and returns the first error.
-func each(n int, f func(i int) error) error {
+func each(n int, f func(i int) error) error { return eachOf(crowd, n, f) }
+
+// eachOf calls f with 0 to n-1 from so many goroutines and returns the first error.
+func eachOf(workers, n int, f func(i int) error) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	var group sync.WaitGroup
-	for range crowd {
+	for range workers {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil; i = int(next.Add(1)) - 1 {
 				if err := f(i); err != nil {
@@ -165,9 +170,23 @@ func (b *bench) crowds() error {
 	if err != nil {
 		return err
 	}
-	polled := func() (float64, error) { return polledOnce(c, "alone", publish) }
-	alone, err := inTurn(rounds, polled)
+	floor, err := startFloor(b.dir, "", 0)
 	if err != nil {
+		return err
+	}
+	defer floor.stop()
+	send, err := floor.json("sqs", "AmazonSQS.SendMessage", fmt.Sprintf(`{"QueueUrl":"%salone","MessageBody":"hello"}`, queueURL))
+	if err != nil {
+		return err
+	}
+	polled := func() (float64, error) { return polledOnce(c, "alone", publish) }
+	alone, err := inTurn(rounds, polled, func() (float64, error) { return polledOnce(floor.caller, "alone", send) })
+	if err != nil {
+		return err
+	}
+	b.add("SNS publish → SQS long poll returns, a client that does little more than send", "p50 ≤ 0.6 ms, p99 ≤ 5 ms", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", at(alone[0], 50), at(alone[0], 99)),
+		fmt.Sprintf("p50 is %.2f × the floor (%.2f ms)", at(alone[0], 50)/at(alone[1], 50), at(alone[1], 50)))
+	if err := b.fanOut(c, floor); err != nil {
 		return err
 	}
 	if err := each(many, func(i int) error { return queue(c, fmt.Sprint("q", i)) }); err != nil {
@@ -185,9 +204,108 @@ func (b *bench) crowds() error {
 		return err
 	}
 	b.add("1,000 long polls that wait", "≤ 20 MB", fmt.Sprintf("%.1f MB", idle.megabytes), fmt.Sprintf("%.1f %% of a CPU", idle.percent))
-	b.add("SNS publish → SQS long poll returns, 10,000 other queues, 1,000 other polls waiting", "p50 ≤ 1 ms", fmt.Sprintf("p50 %.2f ms", at(among[0], 50)),
+	b.add("SNS publish → SQS long poll returns, 10,000 other queues, 1,000 other polls waiting", "p50 ≤ 0.6 ms", fmt.Sprintf("p50 %.2f ms", at(among[0], 50)),
 		fmt.Sprintf("%.2f × without them (%.2f ms)", at(among[0], 50)/at(alone[0], 50), at(alone[0], 50)))
 	return b.filtered(c)
+}
+
+// fanOut measures a publish to a topic with a hundred queues: the call alone, and until the last of eight readers has the message of
+// the last queue, who read one queue after the other.
+func (b *bench) fanOut(c *caller, floor *floor) error {
+	const queues = 100
+	if err := c.sns(map[string]string{"Action": "CreateTopic", "Name": "fan"}); err != nil {
+		return err
+	}
+	err := each(queues, func(i int) error {
+		name := fmt.Sprint("fan", i)
+		if err := queue(c, name); err != nil {
+			return err
+		}
+		return subscribe(c, "fan", name, "")
+	})
+	if err != nil {
+		return err
+	}
+	publish, err := c.form(map[string]string{"Action": "Publish", "TopicArn": topicARN + "fan", "Message": "hello"})
+	if err != nil {
+		return err
+	}
+	var urls []string
+	for i := range queues {
+		urls = append(urls, fmt.Sprintf("%sfan%d", queueURL, i))
+	}
+	list, err := json.Marshal(urls)
+	if err != nil {
+		return err
+	}
+	bare, err := floor.json("sns", "Floor.Publish", fmt.Sprintf(`{"QueueUrls":%s,"MessageBody":"hello"}`, list))
+	if err != nil {
+		return err
+	}
+	var calls [2][]float64
+	var cases []func() (float64, error)
+	for i, server := range []*caller{c, floor.caller} {
+		cause := []*signed{publish, bare}[i]
+		cases = append(cases, func() (float64, error) {
+			call, all, err := fannedOut(server, cause, urls)
+			calls[i] = append(calls[i], call)
+			return all, err
+		})
+	}
+	all, err := inTurn(rounds/5, cases...)
+	if err != nil {
+		return err
+	}
+	for _, row := range []struct {
+		what, target string
+		ms           [2]float64
+	}{
+		{"one publish → read from all of 100 queues, by 8 readers", "≤ 6 ms", [2]float64{at(all[0], 50), at(all[1], 50)}},
+		{"one publish to 100 queues, the call alone", "≤ 1 ms", [2]float64{at(sorted(calls[0]), 50), at(sorted(calls[1]), 50)}},
+	} {
+		b.add(row.what, row.target, fmt.Sprintf("p50 %.2f ms", row.ms[0]), fmt.Sprintf("p50 is %.2f × the floor (%.2f ms)", row.ms[0]/row.ms[1], row.ms[1]))
+	}
+	return nil
+}
+
+// fannedOut returns the milliseconds of a call that sends a message to each queue, and from its beginning until all of them were read.
+func fannedOut(c *caller, cause *signed, urls []string) (call, all float64, err error) {
+	const readers = 8
+	receive := make([]*signed, len(urls))
+	for i, url := range urls {
+		if receive[i], err = c.json("sqs", "AmazonSQS.ReceiveMessage", fmt.Sprintf(`{"QueueUrl":%q}`, url)); err != nil {
+			return 0, 0, err
+		}
+	}
+	begin := time.Now()
+	if _, err := c.send(cause); err != nil {
+		return 0, 0, err
+	}
+	call = float64(time.Since(begin).Microseconds()) / 1000
+	handles := make([]string, len(urls))
+	err = eachOf(readers, len(urls), func(i int) error {
+		for {
+			out, err := c.send(receive[i])
+			if err != nil {
+				return err
+			}
+			if bytes.Contains(out, []byte(`"ReceiptHandle"`)) {
+				handles[i], _, err = receipt(out, nil)
+				return err
+			}
+			if time.Since(begin) > 20*time.Second {
+				return fmt.Errorf("%s has no message", urls[i])
+			}
+		}
+	})
+	all = float64(time.Since(begin).Microseconds()) / 1000
+	if err != nil {
+		return 0, 0, err
+	}
+	return call, all, eachOf(readers, len(urls), func(i int) error {
+		_, err := c.post("sqs", "AmazonSQS.DeleteMessage", fmt.Sprintf(`{"QueueUrl":%q,"ReceiptHandle":%q}`, urls[i], handles[i]))
+		return err
+	})
 }
 
 // filtered measures a publish to a topic with 10,000 filter policies of which three match, beside one with those three.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,16 @@ var ctx = context.Background()
 type figure struct{ what, target, got, limit string }
 
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == floorArg {
+		processes, err := strconv.Atoi(os.Args[4])
+		if err == nil {
+			err = serveFloor(os.Args[2], os.Args[3], processes)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	out := flag.String("out", "", "file to write the table to, besides the standard output")
 	only := flag.String("only", "", "run the measurements whose names contain this")
 	gigabyte := flag.Bool("gigabyte", true, "measure the start on a directory of 1 GB, which it writes first")
@@ -100,7 +111,8 @@ func (b *bench) add(what, target, got, limit string) {
 func (b *bench) table() string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "# Figures\n\nWritten by `make bench` on %s, %d CPUs (%s/%s), client and server sharing them. The limits were measured in the same run: "+
-		"the *handler* is a bare `net/http` server that verifies SigV4, parses the JSON and writes it back, called by the same client (the SDK's: p50 %.2f ms; %.0f calls/s with 64 clients that do little more than send); a *sync* is an append of 1 KiB and fsync (p50 %.2f ms, p99 %.2f ms).\n\n"+
+		"the *handler* is a bare `net/http` server that verifies SigV4, parses the JSON and writes it back, called by the same client (the SDK's: p50 %.2f ms; %.0f calls/s with 64 clients that do little more than send); a *sync* is an append of 1 KiB and fsync (p50 %.2f ms, p99 %.2f ms). "+
+		"The *floor* is a server of its own process with `net/http`, SigV4, JSON, one file that is synced for all who wait, queues in memory and functions that are plain processes, and nothing else.\n\n"+
 		"| what | target | measured | beside the limits |\n|---|---|---|---|\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, at(b.handler, 50), b.rate64, at(b.sync, 50), at(b.sync, 99))
 	for _, f := range b.figures {
