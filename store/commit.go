@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -99,7 +100,7 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, how updating) erro
 		if e != nil {
 			raise(&e.need, c.n)
 		}
-		if c.batch == nil {
+		if !c.wrote {
 			if e != nil {
 				return err
 			}
@@ -108,15 +109,17 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error, how updating) erro
 			}
 			return err
 		}
-		if err == nil {
-			db.post.run(db) // while the log is being synced
+		if err != nil {
+			return db.broke(err)
 		}
-		if !how.sync && err == nil {
-			c.batch.close()
+		db.post.run(db)
+		if !how.sync {
 			db.wakeSyncer()
 			return nil
 		}
-		return db.settle(c.batch, c.n, err)
+		// What the commit set off runs first, and others who are about to commit: one sync is then for all of them.
+		runtime.Gosched()
+		return db.await(context.Background(), c.n) // it happened, whoever still wants to know
 	}
 }
 
@@ -127,11 +130,10 @@ func (db *DB) wakeSyncer() {
 	}
 }
 
-// committed is an applied batch to be waited for; without a batch nothing was written, and n is the
-// commit whose durability the answer depends on.
+// committed is the commit whose durability the answer depends on: the transaction's own if it wrote anything.
 type committed struct {
-	batch batch
 	n     uint64
+	wrote bool
 }
 
 // attempt runs the body once and applies its writes, holding the named locks. When alone, nobody else
@@ -163,12 +165,9 @@ func (db *DB) attempt(ctx context.Context, fn func(*Tx) error, how updating, alo
 		db.commits.mu.Lock()
 		defer db.commits.mu.Unlock()
 	}
-	n, err := db.apply(t, b, how.sync)
-	if n == 0 {
-		b.close()
-		return committed{}, err
-	}
-	return committed{b, n}, err
+	n, err := db.apply(t, b)
+	b.close()
+	return committed{n, n != 0}, err
 }
 
 // nothing is the outcome of a transaction that only read. Ranges are looked up here, so that the wait
@@ -223,7 +222,7 @@ func (db *DB) valid(t *txn) bool {
 
 // apply validates t, numbers it and makes it visible. Called with commits.mu held: this is the one place
 // where commits take turns, so it does nothing that waits for the disk. n is 0 when nothing was applied.
-func (db *DB) apply(t *txn, b batch, sync bool) (n uint64, err error) {
+func (db *DB) apply(t *txn, b batch) (n uint64, err error) {
 	if err := db.failure(); err != nil {
 		return 0, err
 	}
@@ -242,13 +241,10 @@ func (db *DB) apply(t *txn, b batch, sync bool) (n uint64, err error) {
 		db.post.pending.Add(1)
 	}
 	db.commits.begun.Store(n)
-	err = b.apply(sync)
+	err = b.apply(false)
 	db.commits.last.Store(n)
 	if consequences {
 		db.post.add(n, t.wakes, t.after)
-	}
-	if sync {
-		raise(&db.durable.goal, n)
 	}
 	return n, err
 }

@@ -105,18 +105,23 @@ func (db *DB) barrier() error {
 	return db.settle(b, n, err)
 }
 
-// settle waits for the sync of an applied batch. A failed disk ends here.
+// settle waits for the sync of an applied batch.
 func (db *DB) settle(b batch, n uint64, err error) error {
 	if err == nil {
 		err = b.wait()
 		b.close()
 	}
 	if err != nil {
-		db.fail(err)
-		return db.failure()
+		return db.broke(err)
 	}
 	db.durable.advance(n)
 	return nil
+}
+
+// broke ends the store, whose disk failed.
+func (db *DB) broke(err error) error {
+	db.fail(err)
+	return db.failure()
 }
 
 // awaitReads returns when all that t read is durable, or in work ahead of the disk at once, noting it.
