@@ -67,6 +67,7 @@ func up(ctx context.Context, args []string) error {
 	if inner != nil {
 		go func() { failed <- server.Serve(inner) }()
 	}
+	go giveBack(ctx)
 	banner(&c, cloud)
 	if err := cloud.Ready(ctx); err != nil {
 		log.Error("init scripts", "err", err)

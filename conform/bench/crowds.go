@@ -347,7 +347,8 @@ type idling struct{ megabytes, percent float64 }
 
 // waiting has a thousand polls wait, each at a queue of its own, until stop is called.
 func waiting(s *server.Server) (cost idling, stop func() error, err error) {
-	const still = 8 * time.Second
+	const settle, still = 9 * time.Second, 8 * time.Second // a server that falls idle gives memory back within six seconds
+	time.Sleep(settle)
 	before, _, err := s.Memory()
 	if err != nil {
 		return cost, nil, err
@@ -380,7 +381,7 @@ func waiting(s *server.Server) (cost idling, stop func() error, err error) {
 		}
 		return nil
 	}
-	time.Sleep(5 * time.Second) // until all wait, which takes long on a busy machine
+	time.Sleep(settle) // until all wait, which takes long on a busy machine
 	used, err := s.CPU()
 	if err != nil {
 		return cost, stop, err
