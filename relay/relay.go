@@ -18,7 +18,8 @@
 //
 // A delivery begins when its item can be seen, while the item's sync is under way, and inside the process nothing
 // of it waits for the disk: the item's log entry is ahead of whatever the delivery commits. What leaves the process waits
-// for both (store.DB.Early). The removal of delivered items is committed with UpdateSoon.
+// for both (store.DB.Early). The removal of delivered items is committed with UpdateSoon. Items whose delivery is
+// nothing but a change of the store need no hop: Update delivers them in the transaction that would add them.
 package relay
 
 import (
@@ -62,6 +63,7 @@ type Item[V any] struct {
 	stamp           uint64
 	due             time.Time // zero unless it is in the retry table
 	fresh           bool      // it came straight from its commit; one read from disk may have been tried before
+	tried           error     // how the attempt in the transaction that added it ended; it counts as the first
 	size            int
 }
 
@@ -170,8 +172,14 @@ func (r *record[V]) UnmarshalBinary(b []byte) error {
 }
 
 // Add adds an item to a lane of the transaction's tenant. It will be delivered if tx commits.
-func (r *Relay[V]) Add(tx *store.Tx, lane string, v V) {
+func (r *Relay[V]) Add(tx *store.Tx, lane string, v V) { r.add(tx, lane, v, nil) }
+
+// add is Add; tried is how the first attempt failed, if it was made already.
+func (r *Relay[V]) add(tx *store.Tx, lane string, v V, tried error) {
 	rec := record[V]{FirstAt: tx.World().Now(), Value: v}
+	if tried != nil {
+		rec.Attempts = 1
+	}
 	account, region := tx.Account(), tx.Region()
 	key := store.K(account, region, lane)
 	before := tx.Size()
@@ -179,7 +187,7 @@ func (r *Relay[V]) Add(tx *store.Tx, lane string, v V) {
 	rec.size = tx.Size() - before
 	tx.AfterCommit(func() {
 		item := r.item(account, region, lane, seq.N, rec)
-		item.fresh = true
+		item.fresh, item.tried = true, tried
 		r.push(key, item)
 	})
 }
@@ -211,8 +219,13 @@ func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, lo
 	if item.fresh && item.Attempts == 0 {
 		ctx = aws.WithFirstAttempt(ctx)
 	}
+	err := item.tried
+	if err == nil {
+		err = r.deliver(ctx, item)
+		item.Attempts++
+	}
+	item.tried = nil
 	o.item = item
-	err := r.deliver(ctx, item)
 	if err == nil {
 		return o, true
 	}
@@ -220,7 +233,6 @@ func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, lo
 		return o, false
 	}
 	_, o.busy = errors.AsType[Busy](err)
-	o.item.Attempts++
 	if r.o.Mark != nil {
 		r.o.Mark(&o.item.Value, err)
 	}
@@ -240,14 +252,18 @@ func (r *Relay[V]) attempt(ctx context.Context, db *store.DB, w *world.World, lo
 	return o, true
 }
 
-// deliver turns a panic into an error, so that one bad item cannot end the process again and again.
-func (r *Relay[V]) deliver(ctx context.Context, item Item[V]) (err error) {
+func (r *Relay[V]) deliver(ctx context.Context, item Item[V]) error {
+	return r.calmly(item.ID, func() error { return r.o.Deliver(ctx, item) })
+}
+
+// calmly turns a panic into an error, so that one bad item cannot end the process again and again.
+func (r *Relay[V]) calmly(what string, deliver func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("relay %s: the delivery of %s panicked: %v", r.o.Name, item.ID, p)
+			err = fmt.Errorf("relay %s: the delivery of %s panicked: %v", r.o.Name, what, p)
 		}
 	}()
-	return r.o.Deliver(ctx, item)
+	return deliver()
 }
 
 func (r *Relay[V]) delay(item Item[V], err error) (time.Duration, bool) {

@@ -54,6 +54,12 @@ func (db *DB) Join(ctx context.Context, fn func(j *Joint) error) error {
 	return err
 }
 
+// Joined reports whether work in ctx is a part of a transaction made by Join.
+func (db *DB) Joined(ctx context.Context) bool {
+	e := db.early(ctx)
+	return e != nil && e.within != nil
+}
+
 // Do runs f as a part of the transaction: calls of Update in the context f is given are in it. Its Views see what was there
 // before. A part that fails before it changed anything leaves the others as they are; one that fails later takes
 // all with it, and its error is that of Join. f may not go on in other goroutines, nor leave the process (aws.Settle).

@@ -33,7 +33,7 @@ func (s *Service) Announce(ctx context.Context, n *Notice) error {
 			return err
 		}
 		ev.Host = aws.CallFrom(ctx).Endpoint
-		return s.dispatch(tx, defaultBus, ev)
+		return s.dispatch(tx, nil, defaultBus, ev)
 	})
 }
 

@@ -190,6 +190,14 @@ func (s *Service) deliver(ctx context.Context, item relay.Item[delivery]) error 
 	return s.settle(ctx, d)
 }
 
+// prompt reports whether a delivery may be made in the transaction that puts the event: it is nothing but a message put in a queue.
+func (d *delivery) prompt() bool {
+	return d.Role == "" && d.Shared == "" && aws.ARN(d.ARN).Service() == "sqs" && !strings.HasSuffix(d.ARN, ".fifo")
+}
+
+// handPrompt makes a delivery in the transaction that puts the event.
+func (s *Service) handPrompt(ctx context.Context, d *delivery) error { return s.hand(ctx, d, "") }
+
 // caller returns the context for calling the target, and the services as they are to be called: as the target's role
 // when it has one, else as EventBridge, which a policy of the target must then allow.
 //

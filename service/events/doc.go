@@ -4,7 +4,8 @@
 // Promises. PutEvents commits, in one transaction, one pending delivery for every target of every
 // enabled rule that matches an event; a relay carries each at least once, with the target's
 // retry policy, and hands what cannot be delivered to the target's dead-letter queue with AWS's
-// attributes. What has none is logged. A target with a role is called as that role, another as EventBridge, which the
+// attributes. What has none is logged. Standard queues get their events in the transaction itself, where nothing waits before them
+// (decision 0036). A target with a role is called as that role, another as EventBridge, which the
 // target's own policy must allow. An event for another bus is matched there in the
 // same way, at most five buses on.
 //

@@ -31,7 +31,7 @@ func (s *Service) forward(ctx context.Context, d *delivery, payload []byte) erro
 	arn := aws.ARN(d.ARN)
 	ctx = aws.WithCall(ctx, &aws.Call{Account: arn.Account(), Region: arn.Region()})
 	ev := &event{ID: d.ID, JSON: payload, Ingested: d.Ingested, Hops: d.Hops + 1, Host: d.Host, Trace: d.Trace, flat: flat}
-	return s.db.Update(ctx, func(tx *store.Tx) error { return s.dispatch(tx, d.ARN, ev) })
+	return s.db.Update(ctx, func(tx *store.Tx) error { return s.dispatch(tx, nil, d.ARN, ev) })
 }
 
 // admit asks policy whether the event may be put on the bus it is sent to.

@@ -12,6 +12,7 @@ import (
 	"fogbank/api/events"
 	"fogbank/aws"
 	"fogbank/pattern"
+	"fogbank/relay"
 	"fogbank/store"
 )
 
@@ -153,11 +154,11 @@ func (s *Service) PutEvents(ctx context.Context, in *events.PutEventsInput) (*ev
 		return nil, invalid("Total size of the entries in the request is over the limit.")
 	}
 	out := &events.PutEventsOutput{}
-	return out, s.db.Update(ctx, func(tx *store.Tx) error {
+	return out, s.relay.Update(ctx, s.db, s.handPrompt, func(tx *store.Tx, w *relay.Within[delivery]) error {
 		out.Entries, out.FailedEntryCount = slices.Clone(results), new(int32(0))
 		for i, ev := range list {
 			if ev != nil {
-				err := s.dispatch(tx, in.Entries[i].GetEventBusName(), ev)
+				err := s.dispatch(tx, w, in.Entries[i].GetEventBusName(), ev)
 				if aws.IsCode(err, "ResourceNotFoundException") {
 					e := aws.AsError(err)
 					out.Entries[i] = events.PutEventsResultEntry{ErrorCode: new(e.Code), ErrorMessage: new(e.Message)}
@@ -173,8 +174,8 @@ func (s *Service) PutEvents(ctx context.Context, in *events.PutEventsInput) (*ev
 	})
 }
 
-// dispatch adds to the relay a delivery to every target of every rule that matches the event on a bus.
-func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
+// dispatch makes within the transaction, or adds to the relay, a delivery to every target of every rule that matches the event on a bus.
+func (s *Service) dispatch(tx *store.Tx, w *relay.Within[delivery], bus string, ev *event) error {
 	name := busName(bus)
 	if name != defaultBus || bus != "" && bus != defaultBus {
 		if err := known(tx, bus); err != nil {
@@ -188,11 +189,11 @@ func (s *Service) dispatch(tx *store.Tx, bus string, ev *event) error {
 	if err := record(tx, name, ev, tx.World().Now()); err != nil {
 		return err
 	}
-	return s.carry(tx, name, matching(r, ev.JSON, ev.flat), ev)
+	return s.carry(tx, w, name, matching(r, ev.JSON, ev.flat), ev)
 }
 
-// carry adds to the relay a delivery to every target of some rules of a bus.
-func (s *Service) carry(tx *store.Tx, bus string, names []string, ev *event) error {
+// carry makes within the transaction, or adds to the relay, a delivery to every target of some rules of a bus.
+func (s *Service) carry(tx *store.Tx, w *relay.Within[delivery], bus string, names []string, ev *event) error {
 	var list []delivery
 	copied := 0
 	for _, rule := range names {
@@ -219,7 +220,9 @@ func (s *Service) carry(tx *store.Tx, bus string, names []string, ev *event) err
 			d.Event = nil
 			pendings.Put(tx, d.Shared, struct{}{})
 		}
-		s.relay.Add(tx, d.Rule+"/"+d.Target, *d)
+		if lane := d.Rule + "/" + d.Target; !d.prompt() || !w.Add(tx, lane, *d) {
+			s.relay.Add(tx, lane, *d)
+		}
 	}
 	if share {
 		shared.Put(tx, key, ev.JSON)

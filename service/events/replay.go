@@ -187,7 +187,7 @@ func (s *Service) replayEvent(tx *store.Tx, r *replay, e *keptEvent) error {
 		return err
 	}
 	names := slices.DeleteFunc(matching(list, b, flat), func(name string) bool { return r.Rules != nil && !slices.Contains(r.Rules, name) })
-	return s.carry(tx, r.Bus, names, &event{ID: e.ID, JSON: b, Ingested: r.Last.Format(time.RFC3339), Replay: r.Name})
+	return s.carry(tx, nil, r.Bus, names, &event{ID: e.ID, JSON: b, Ingested: r.Last.Format(time.RFC3339), Replay: r.Name})
 }
 
 // CancelReplay stops a replay that has not ended.

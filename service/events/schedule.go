@@ -82,7 +82,7 @@ func (s *Service) strike(ctx context.Context, key store.Key, t tick) error {
 		if !ok || !exists || r.Disabled || !c.Next.Equal(t.At) {
 			return nil
 		}
-		if err := s.carry(tx, defaultBus, []string{name}, scheduledEvent(tx, name, id, t.At, now)); err != nil {
+		if err := s.carry(tx, nil, defaultBus, []string{name}, scheduledEvent(tx, name, id, t.At, now)); err != nil {
 			return err
 		}
 		return c.set(tx, key, now)

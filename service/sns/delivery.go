@@ -116,6 +116,16 @@ func (s *Service) hand(ctx context.Context, d *delivery, once string) error {
 	return fmt.Errorf("sns: a delivery of protocol %s", d.Protocol)
 }
 
+// prompt reports whether a delivery may be made in the transaction that publishes: it is nothing but a message put in a queue.
+func (d *delivery) prompt() bool {
+	return d.Protocol == "sqs" && d.Raw && !d.Shared && !d.Report && d.message.Sequence == 0 && !strings.HasSuffix(d.Endpoint, ".fifo")
+}
+
+// handPrompt makes a delivery in the transaction that publishes.
+func (s *Service) handPrompt(ctx context.Context, d *delivery) error {
+	return s.handQueue(ctx, d, "", envelope{})
+}
+
 // handQueue sends the message to a queue; what is not raw goes in the envelope.
 func (s *Service) handQueue(ctx context.Context, d *delivery, once string, e envelope) error {
 	in, err := d.queueMessage(e)

@@ -4,7 +4,8 @@
 // Promises. Publish commits, in one transaction, one pending delivery for every subscription whose
 // filter policy matches; a relay carries each to its endpoint at least once, with AWS's
 // retries, and when they are used up, or the endpoint refuses for good, to the subscription's
-// dead-letter queue. What has no dead-letter queue is logged as a failed delivery. Queues and functions get messages in the
+// dead-letter queue. Raw messages for standard queues are put there in the transaction itself, where nothing waits before
+// them (decision 0036). What has no dead-letter queue is logged as a failed delivery. Queues and functions get messages in the
 // order of publishing (relay sns/delivery); endpoints outside do not wait for each other (relay sns/outside). A message for
 // more than 8 queues or 256 subscriptions is stored once with their list, and spread in the background in the same order (relay
 // sns/spread), to 64 queues in each transaction.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"fogbank/pattern"
+	"fogbank/relay"
 	"fogbank/store"
 )
 
@@ -174,8 +175,8 @@ var (
 	pendings = store.NewTable[struct{}]("sns/pending", store.Regional)
 )
 
-// fanOut adds the message's deliveries to the relay.
-func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) error {
+// fanOut makes the message's deliveries within the transaction, or adds them to the relay.
+func (s *Service) fanOut(ctx context.Context, tx *store.Tx, w *relay.Within[delivery], p *publication) error {
 	name, facts, err := checkTopic(tx, p.Topic)
 	if err != nil {
 		return err
@@ -204,13 +205,13 @@ func (s *Service) fanOut(ctx context.Context, tx *store.Tx, p *publication) erro
 			targets = append(targets, &f.targets[i].target)
 		}
 	}
-	s.addAll(tx, facts, p, targets, "")
+	s.addAll(tx, w, facts, p, targets, "")
 	return nil
 }
 
 // addAll makes deliveries of a message to targets. A big message for several is stored once for all. once begins the
 // once-only keys of deliveries that may have been tried before.
-func (s *Service) addAll(tx *store.Tx, facts *topicFacts, p *publication, targets []*target, once string) {
+func (s *Service) addAll(tx *store.Tx, w *relay.Within[delivery], facts *topicFacts, p *publication, targets []*target, once string) {
 	share := len(targets) > 1 && len(targets)*p.size > maxCopied
 	shared := map[string]bool{}
 	for _, t := range targets {
@@ -233,6 +234,8 @@ func (s *Service) addAll(tx *store.Tx, facts *topicFacts, p *publication, target
 			d.message = message{ID: p.ID, Topic: p.Topic, Group: p.Group, Sequence: p.Sequence}
 			d.Shared = true
 		}
-		s.add(tx, d)
+		if !d.prompt() || !w.Add(tx, d.ID, d) {
+			s.add(tx, d)
+		}
 	}
 }

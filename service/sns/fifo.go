@@ -54,8 +54,6 @@ func topicLock(topic string) []string {
 	return nil
 }
 
-func (p *publication) lock() []string { return topicLock(p.Topic) }
-
 // fifoToken applies AWS's rule for message group and deduplication ids: 1 to 128 letters, digits and ASCII punctuation marks.
 func fifoToken(s string) bool {
 	if len(s) == 0 || len(s) > 128 {

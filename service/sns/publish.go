@@ -13,6 +13,7 @@ import (
 	"fogbank/api/sns"
 	"fogbank/aws"
 	"fogbank/pattern"
+	"fogbank/relay"
 	"fogbank/store"
 )
 
@@ -221,11 +222,19 @@ func (s *Service) Publish(ctx context.Context, in *sns.PublishInput) (*sns.Publi
 	if err != nil {
 		return nil, err
 	}
-	err = s.db.Update(ctx, func(tx *store.Tx) error { return s.fanOut(ctx, tx, p) }, p.lock()...)
+	err = s.publish(ctx, topic, func(tx *store.Tx, w *relay.Within[delivery]) error { return s.fanOut(ctx, tx, w, p) })
 	if err != nil {
 		return nil, err
 	}
 	return &sns.PublishOutput{MessageId: new(p.ID), SequenceNumber: p.sequence()}, nil
+}
+
+// publish runs the transaction of a publish.
+func (s *Service) publish(ctx context.Context, topic string, body func(*store.Tx, *relay.Within[delivery]) error) error {
+	if lock := topicLock(topic); lock != nil {
+		return s.db.Update(ctx, func(tx *store.Tx) error { return body(tx, nil) }, lock...)
+	}
+	return s.relay.Update(ctx, s.db, s.handPrompt, body)
 }
 
 func isEndpoint(arn string) bool {
@@ -307,17 +316,17 @@ func (s *Service) PublishBatch(ctx context.Context, in *sns.PublishBatchInput) (
 	if size > maxMessage {
 		return nil, sns.BatchRequestTooLongException("The length of all the messages put together is more than the limit.")
 	}
-	err := s.db.Update(ctx, func(tx *store.Tx) error {
+	err := s.publish(ctx, in.TopicArn, func(tx *store.Tx, w *relay.Within[delivery]) error {
 		if _, err := findTopic(ctx, tx, in.TopicArn); err != nil {
 			return err
 		}
 		for _, p := range publications {
-			if err := s.fanOut(ctx, tx, p); err != nil {
+			if err := s.fanOut(ctx, tx, w, p); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, topicLock(in.TopicArn)...)
+	})
 	for i, p := range publications {
 		out.Successful = append(out.Successful, sns.PublishBatchResultEntry{Id: &accepted[i], MessageId: new(p.ID), SequenceNumber: p.sequence()})
 	}

@@ -326,7 +326,7 @@ func (c *carrier) note(ctx context.Context, n int, facts *topicFacts, targets []
 	}
 	return c.db.UpdateSoon(ctx, func(tx *store.Tx) error {
 		p := c.publication
-		c.addAll(tx, facts, &p, rest, c.item)
+		c.addAll(tx, nil, facts, &p, rest, c.item)
 		_, _, err := checkTopic(tx, c.Topic)
 		if err == nil {
 			progresses.Put(tx, c.chunk(n), progress{Item: c.item})
