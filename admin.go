@@ -18,6 +18,7 @@ import (
 
 	"fogbank/aws"
 	"fogbank/gate"
+	"fogbank/parking"
 	"fogbank/service/sns"
 )
 
@@ -27,6 +28,14 @@ const AdminSocket = "admin.sock"
 
 // localstackInit is where scripts written for LocalStack expect to be found.
 const localstackInit = "/etc/localstack/init"
+
+// Parking returns a lot for the connections of requests that wait for long, to be served by the server that serves
+// the cloud: see parking.New. A cloud has one such server.
+func (c *Cloud) Parking(ctx context.Context, idle time.Duration) *parking.Lot {
+	lot := parking.New(ctx, idle)
+	c.lot.Store(lot)
+	return lot
+}
 
 // ServeHTTP serves our own endpoints below /_fogbank and /_localstack, and everything else through the gate.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -164,6 +173,9 @@ func (c *Cloud) serveAdmin(dir string) error {
 			return
 		}
 		c.world.Travel(by)
+		if lot := c.lot.Load(); lot != nil {
+			lot.Wake() // to measure anew how long there is to wait
+		}
 		answer(w, map[string]time.Time{"now": c.world.Now()})
 	})
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {

@@ -22,6 +22,7 @@ import (
 
 	"fogbank/aws"
 	"fogbank/gate"
+	"fogbank/parking"
 	"fogbank/store"
 	"fogbank/wire"
 	"fogbank/world"
@@ -40,6 +41,7 @@ type Cloud struct {
 	services  services
 	wellKnown atomic.Bool // whether the root key test/test exists
 	hooks     hooks
+	lot       atomic.Pointer[parking.Lot] // of the server in front; nil when there is none
 	close     func() error
 	resetting sync.Mutex
 }

@@ -6,6 +6,7 @@ package aws
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Kind tells what sort of principal calls.
@@ -119,6 +120,22 @@ func Settle(ctx context.Context) error {
 		return u.Settle(ctx)
 	}
 	return nil
+}
+
+// Later is what an operation returns as its error when it has nothing to answer yet: whoever called it waits, and
+// needs to hold nothing of the request while it does. Resume must be called until it returns something else.
+type Later interface {
+	error
+	// Until is when there is an answer in any case, in the world's time.
+	Until() time.Time
+	// Changed is closed when there may be an answer.
+	Changed() <-chan struct{}
+	// Notify has wake called when Changed is closed, at once if it is. wake must be quick; it may still be called
+	// while undo runs, not after.
+	Notify(wake func()) (undo func())
+	// Resume goes on: it returns what the operation would have, or again a Later. ctx has the operation's call; when
+	// it has ended nobody waits for the answer.
+	Resume(ctx context.Context) (any, error)
 }
 
 // Access is one thing an operation wants to do, to be decided by policy before it runs.

@@ -51,6 +51,7 @@ type exchange struct {
 	labels   map[string]string
 	record   Record
 	cause    error // what InternalFailure hides
+	parked   bool  // another exchange ends this request
 }
 
 // answer remembers the status of a response.
@@ -288,6 +289,16 @@ func sourceIP(r *http.Request) netip.Addr {
 	return a.Addr().Unmap()
 }
 
+// reply answers with what the operation returned.
+func (x *exchange) reply(out any, err error) {
+	if err == nil {
+		err = wire.Encode(&x.answer, x.route.op, x.protocol, out, x.record.ID)
+	}
+	if err != nil {
+		x.fail(err)
+	}
+}
+
 // fail answers with an error in the client's protocol.
 func (x *exchange) fail(err error) {
 	e := x.gate.asError(err, x.route.op, x.protocol)
@@ -330,8 +341,10 @@ func (x *exchange) finish() {
 			x.fail(errPanic)
 		}
 	}
-	x.record.Status = x.answer.status
-	x.gate.keep(&x.record, x.route, x.cause)
+	if !x.parked {
+		x.record.Status = x.answer.status
+		x.gate.keep(&x.record, x.route, x.cause)
+	}
 	x.gate.inflight.Add(-x.held)
 	if cap(x.buf) > smallBody {
 		x.buf = nil

@@ -12,6 +12,7 @@ import (
 
 	"fogbank/aws"
 	"fogbank/credential"
+	"fogbank/parking"
 	"fogbank/policy"
 	"fogbank/wire"
 	"fogbank/world"
@@ -80,8 +81,8 @@ type Gate struct {
 	records  ring
 	pool     sync.Pool
 	inflight atomic.Int64 // bytes of large bodies being held
-	// bodyGrace is the constant, but for a test.
-	bodyGrace time.Duration
+	// bodyGrace and shortWait are the constants, but for tests.
+	bodyGrace, shortWait time.Duration
 }
 
 // route is an operation and who runs it.
@@ -118,7 +119,7 @@ func New(o Options) *Gate {
 	g := &Gate{
 		world: o.World, log: o.Log, directory: o.Directory, options: o,
 		index: wire.NewIndex(), routes: map[*wire.Operation]*route{},
-		bodyGrace: bodyGrace, endpoints: map[string]string{}, rest: map[string]bool{},
+		bodyGrace: bodyGrace, shortWait: shortWait, endpoints: map[string]string{}, rest: map[string]bool{},
 		records: ring{list: make([]Record, 0, o.Records)},
 	}
 	g.lookup = aws.WithCall(context.Background(), &aws.Call{Account: o.Account, Region: o.Region})
@@ -153,12 +154,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.admit(w, r)
 	defer x.finish()
 	out, err := x.perform()
-	if err == nil {
-		err = wire.Encode(&x.answer, x.route.op, x.protocol, out, x.record.ID)
+	if later, ok := err.(aws.Later); ok {
+		lot := parking.For(r)
+		if out, err = g.await(r.Context(), later, lot != nil); x.park(lot, err) {
+			return
+		}
 	}
-	if err != nil {
-		x.fail(err)
-	}
+	x.reply(out, err)
 }
 
 // perform does everything between the first and the last byte.
@@ -180,7 +182,7 @@ func (x *exchange) perform() (any, error) {
 	return x.gate.serve(ctx, x.route, in, &x.record)
 }
 
-// serve runs an operation for a client, and tells the audit.
+// serve runs an operation for a client, and tells the audit. Like run it may return an aws.Later.
 func (g *Gate) serve(ctx context.Context, rt *route, in any, rec *Record) (any, error) {
 	out, err := g.run(ctx, rt, in, rec)
 	if g.options.Audit == nil {
@@ -190,11 +192,18 @@ func (g *Gate) serve(ctx context.Context, rt *route, in any, rec *Record) (any, 
 	if rec.Account != "" { // where the operation ran
 		call.Account, call.Region = rec.Account, rec.Region
 	}
-	var failure *aws.Error
-	if err != nil {
-		out, failure = nil, g.asError(err, rt.op, rt.op.API.Protocols[0])
+	audit := func(ctx context.Context, out any, err error) {
+		var failure *aws.Error
+		if err != nil {
+			out, failure = nil, g.asError(err, rt.op, rt.op.API.Protocols[0])
+		}
+		g.options.Audit(aws.WithCall(ctx, &call), rt.op, in, out, failure)
 	}
-	g.options.Audit(aws.WithCall(ctx, &call), rt.op, in, out, failure)
+	if u, ok := err.(*unfinished); ok {
+		u.audit = audit
+		return nil, u
+	}
+	audit(ctx, out, err)
 	return out, err
 }
 
@@ -204,7 +213,11 @@ func (g *Gate) run(ctx context.Context, rt *route, in any, rec *Record) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return rt.op.Call(rt.impl, ctx, in)
+	out, err := rt.op.Call(rt.impl, ctx, in)
+	if later, ok := err.(aws.Later); ok {
+		return nil, &unfinished{Later: later, call: aws.CallFrom(ctx)}
+	}
+	return out, err
 }
 
 // dataPlane returns the handler of a request that is no API call, or nil.

@@ -68,7 +68,11 @@ func (g *Gate) invoke(ctx context.Context, call *aws.Call, op *wire.Operation, i
 		}
 		g.keep(&rec, rt, cause)
 	}()
-	return run(aws.WithCall(ctx, call), rt, in, &rec)
+	out, err = run(aws.WithCall(ctx, call), rt, in, &rec)
+	if later, ok := err.(aws.Later); ok {
+		return g.await(ctx, later, false)
+	}
+	return out, err
 }
 
 // complete fills in what a call in process has no client to take from.

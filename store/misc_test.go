@@ -210,6 +210,37 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestNotify: a call comes for a wake since the last look, once, and not after it was undone.
+func TestNotify(t *testing.T) {
+	db := memory(t)
+	w := db.Watch("topic")
+	calls := 0
+	since := w.Changed()
+	w.Notify(since, func() { calls++ })
+	for range 2 {
+		update(t, db, func(tx *Tx) { numbers.Put(tx, K("n"), 1); tx.Wake("topic") })
+	}
+	if calls != 1 {
+		t.Errorf("%d calls for two wakes", calls)
+	}
+	w.Notify(since, func() { calls++ })
+	if calls != 2 {
+		t.Error("no call for a wake before")
+	}
+	undo := w.Notify(w.Changed(), func() { calls++ })
+	undo()
+	update(t, db, func(tx *Tx) { numbers.Put(tx, K("n"), 1); tx.Wake("topic") })
+	if calls != 2 {
+		t.Error("a call after it was undone")
+	}
+	w.Notify(w.Changed(), func() { calls++ })
+	w.Close()
+	update(t, db, func(tx *Tx) { numbers.Put(tx, K("n"), 1); tx.Wake("topic") })
+	if calls != 2 {
+		t.Error("a call after the watch was closed")
+	}
+}
+
 // TestAfterCommit: the calls come in the order of the commits, and only after the commit.
 func TestAfterCommit(t *testing.T) {
 	db := memory(t)

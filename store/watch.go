@@ -12,6 +12,7 @@ type topic struct {
 	mu      sync.Mutex
 	watched int
 	changed chan struct{} // nil until somebody takes it
+	calls   map[*Watch]func()
 }
 
 func (w *watches) init() { w.topics = map[string]*topic{} }
@@ -49,6 +50,31 @@ func (w *Watch) Changed() <-chan struct{} {
 	return w.topic.changed
 }
 
+// Notify has f called, once and quickly, when since is closed, which came from Changed: at once if it is. A watch
+// remembers one f. undo forgets it; a call that has begun may still be running then.
+func (w *Watch) Notify(since <-chan struct{}, f func()) (undo func()) {
+	t := w.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-since:
+		f()
+		return func() {}
+	default:
+	}
+	if t.calls == nil {
+		t.calls = map[*Watch]func(){}
+	}
+	t.calls[w] = f
+	return w.forget
+}
+
+func (w *Watch) forget() {
+	w.topic.mu.Lock()
+	defer w.topic.mu.Unlock()
+	delete(w.topic.calls, w)
+}
+
 // Alone reports whether nobody else watches the topic now.
 func (w *Watch) Alone() bool {
 	w.watches.mu.RLock()
@@ -56,9 +82,10 @@ func (w *Watch) Alone() bool {
 	return w.topic.watched == 1
 }
 
-// Close ends the watch; its channels are not closed by later wakes.
+// Close ends the watch; its channels are not closed by later wakes and nothing is called.
 func (w *Watch) Close() {
 	w.once.Do(func() {
+		w.forget()
 		w.watches.mu.Lock()
 		defer w.watches.mu.Unlock()
 		if w.topic.watched--; w.topic.watched == 0 {
@@ -91,4 +118,8 @@ func (t *topic) wake() {
 		close(t.changed)
 		t.changed = nil
 	}
+	for _, f := range t.calls {
+		f()
+	}
+	t.calls = nil
 }

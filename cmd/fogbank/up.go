@@ -60,9 +60,11 @@ func up(ctx context.Context, args []string) error {
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	requests, cut := context.WithCancel(context.Background())
 	defer cut()
-	server.BaseContext = func(net.Listener) context.Context { return requests }
+	lot := cloud.Parking(requests, server.IdleTimeout)
+	server.BaseContext = lot.Context
 	server.RegisterOnShutdown(func() { time.AfterFunc(drainGrace, cut) })
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
+	go func() { failed <- server.Serve(lot) }()
 	go func() { failed <- server.Serve(l) }()
 	if inner != nil {
 		go func() { failed <- server.Serve(inner) }()
@@ -83,6 +85,7 @@ func up(ctx context.Context, args []string) error {
 	if err := server.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	lot.Drain(drain)
 	return cloud.Close()
 }
 

@@ -141,7 +141,7 @@ func BenchmarkWake(b *testing.B) {
 					ctx = aws.WithCall(ctx, aws.CallFrom(s.ctx))
 					for ctx.Err() == nil {
 						in := &sqs.ReceiveMessageInput{QueueUrl: url, WaitTimeSeconds: new(int32(20))}
-						out, err := s.ReceiveMessage(ctx, in)
+						out, err := s.poll(ctx, in)
 						if err != nil {
 							return
 						}

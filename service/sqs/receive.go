@@ -111,30 +111,93 @@ func (s *Service) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInpu
 	if err != nil || len(t.list) > 0 || t.wait == 0 {
 		return s.received(&o, t, err)
 	}
-	deadline := begin.Add(time.Duration(t.wait) * time.Second)
-	w := s.db.Watch(o.topic)
-	defer w.Close()
-	looking := s.db.Early(ctx, 0) // what is seen is told only by taking it
-	for woken := false; ; {
-		changed := w.Changed()
-		// Many who wait for one message look before they take turns; who is alone takes it.
-		visible := woken && w.Alone()
-		if !visible {
-			if visible, err = s.peek(looking, &o); err != nil {
-				return nil, err
-			}
+	p := &poll{Service: s, order: o, watch: s.db.Watch(o.topic), deadline: begin.Add(time.Duration(t.wait) * time.Second)}
+	out, err := p.look(ctx)
+	if err != nil || out == nil {
+		return nil, p.or(err)
+	}
+	return out, nil
+}
+
+// poll is a request that waits for messages. It implements aws.Later.
+type poll struct {
+	*Service
+	order
+	deadline time.Time
+	watch    *store.Watch
+	changed  <-chan struct{} // closed when there may be more than was seen; nil before anything was
+}
+
+// Error implements error.
+func (p *poll) Error() string { return "sqs: no message yet" }
+
+// Until implements aws.Later.
+func (p *poll) Until() time.Time { return p.deadline }
+
+// Changed implements aws.Later.
+func (p *poll) Changed() <-chan struct{} { return p.changed }
+
+// Notify implements aws.Later.
+func (p *poll) Notify(wake func()) (undo func()) { return p.watch.Notify(p.changed, wake) }
+
+// Resume implements aws.Later.
+func (p *poll) Resume(ctx context.Context) (any, error) {
+	out, err := p.look(ctx)
+	if err != nil || out == nil {
+		return nil, p.or(err)
+	}
+	return out, nil
+}
+
+// or returns err, or the poll itself when there is none.
+func (p *poll) or(err error) error {
+	if err == nil {
+		return p
+	}
+	return err
+}
+
+// look returns the messages there are, an answer without any when the wait is over, or nil.
+func (p *poll) look(ctx context.Context) (out *sqs.ReceiveMessageOutput, err error) {
+	defer func() {
+		if out != nil || err != nil {
+			p.watch.Close()
 		}
-		if visible {
-			if t, err = s.take(ctx, &o, true); err != nil || len(t.list) > 0 {
-				return s.received(&o, t, err)
-			}
+	}()
+	if ctx.Err() != nil {
+		return &sqs.ReceiveMessageOutput{}, nil // to nobody
+	}
+	over := !p.world.Now().Before(p.deadline)
+	woken := p.changed != nil && isClosed(p.changed)
+	p.changed = p.watch.Changed()
+	looking := p.db.Early(ctx, 0) // what is seen is told only by taking it
+	// Many who wait for one message look before they take turns; who is alone takes it.
+	visible := woken && p.watch.Alone()
+	if !visible {
+		if visible, err = p.peek(looking, &p.order); err != nil {
+			return nil, err
 		}
-		if woken = s.world.WaitUntil(ctx, changed, deadline); !woken {
-			if err := aws.Settle(looking); err != nil {
-				return nil, err
-			}
-			return &sqs.ReceiveMessageOutput{}, nil
+	}
+	if visible {
+		if t, err := p.take(ctx, &p.order, true); err != nil || len(t.list) > 0 {
+			return p.received(&p.order, t, err)
 		}
+	}
+	if !over {
+		return nil, nil
+	}
+	if err := aws.Settle(looking); err != nil {
+		return nil, err
+	}
+	return &sqs.ReceiveMessageOutput{}, nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -105,8 +105,23 @@ func (s *server) sendTo(url, group, id, body string) *sqs.SendMessageOutput {
 
 // receive takes up to n messages and returns them.
 func (s *server) receive(url string, n, wait int32) []sqs.Message {
-	return must(s.ReceiveMessage(s.ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: &n, WaitTimeSeconds: &wait,
+	return must(s.poll(s.ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: &n, WaitTimeSeconds: &wait,
 		MessageSystemAttributeNames: []string{"All"}, MessageAttributeNames: []string{"All"}})).Messages
+}
+
+// poll is ReceiveMessage to its end.
+func (s *server) poll(ctx context.Context, in *sqs.ReceiveMessageInput) (*sqs.ReceiveMessageOutput, error) {
+	out, err := s.ReceiveMessage(ctx, in)
+	for {
+		later, ok := err.(aws.Later)
+		if !ok {
+			return out, err
+		}
+		s.world.WaitUntil(ctx, later.Changed(), later.Until())
+		var rest any
+		rest, err = later.Resume(ctx)
+		out, _ = rest.(*sqs.ReceiveMessageOutput)
+	}
 }
 
 func (s *server) delete(url string, m sqs.Message) error {
