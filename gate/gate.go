@@ -12,7 +12,6 @@ import (
 
 	"fogbank/aws"
 	"fogbank/credential"
-	"fogbank/parking"
 	"fogbank/policy"
 	"fogbank/wire"
 	"fogbank/world"
@@ -155,8 +154,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.finish()
 	out, err := x.perform()
 	if later, ok := err.(aws.Later); ok {
-		lot := parking.For(r)
-		if out, err = g.await(r.Context(), later, lot != nil); x.park(lot, err) {
+		if out, err = x.await(later); x.parked {
 			return
 		}
 	}

@@ -51,14 +51,18 @@ func (g *Gate) await(ctx context.Context, later aws.Later, short bool) (any, err
 	}
 }
 
-// park leaves a request that still waits in the lot, if that can be done.
-func (x *exchange) park(lot *parking.Lot, err error) bool {
+// await waits for what a request's operation returns in the end, or leaves the request in the parking lot.
+func (x *exchange) await(later aws.Later) (any, error) {
+	lot := parking.For(x.r)
+	out, err := x.gate.await(x.r.Context(), later, lot != nil)
 	later, ok := err.(aws.Later)
 	if !ok {
-		return false
+		return out, err
 	}
-	x.parked = lot.Park(x.answer.ResponseWriter, x.r, &guest{x.gate, x.route, x.protocol, x.record, later})
-	return x.parked
+	if x.parked = lot.Park(x.answer.ResponseWriter, x.r, &guest{x.gate, x.route, x.protocol, x.record, later}); x.parked {
+		return nil, later
+	}
+	return x.gate.await(x.r.Context(), later, false)
 }
 
 // guest is a parked request. It implements parking.Guest.

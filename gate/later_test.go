@@ -25,6 +25,7 @@ type poll struct {
 	changed chan struct{}
 	looks   chan struct{}
 	wakes   chan func()
+	misses  int // looks in vain whatever there is
 }
 
 func (p *poll) Error() string            { return "not yet" }
@@ -39,6 +40,10 @@ func (p *poll) Resume(ctx context.Context) (any, error) {
 	if ctx.Err() != nil {
 		p.looks <- struct{}{}
 		return &sqs.ReceiveMessageOutput{}, nil
+	}
+	if p.misses > 0 {
+		p.misses--
+		return nil, p
 	}
 	select {
 	case how := <-p.ends:
@@ -168,5 +173,21 @@ func TestLaterInProcess(t *testing.T) {
 		if err != nil || len(out.Messages) != 1 {
 			t.Errorf("%+v, %v", out, err)
 		}
+	}
+}
+
+// TestLaterUnparked: a request that cannot be parked is waited for where it is.
+func TestLaterUnparked(t *testing.T) {
+	g, p, server, _ := lot(t)
+	p.changed = make(chan struct{})
+	c := call{key: "SENDER", secret: "s3nder", service: "sqs", target: "AmazonSQS.ReceiveMessage", body: `{"QueueUrl":"http://localhost:4566/` + home + `/q"}`}
+	c.edit = func(r *http.Request) {
+		*r = *r.WithContext(server.Config.BaseContext(nil))
+		p.ends <- "message"
+		close(p.changed)
+	}
+	p.misses = 1 // when it would be parked
+	if w := c.do(t, g); w.Code != 200 || !strings.Contains(w.Body.String(), "message for") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
