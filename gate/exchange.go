@@ -301,6 +301,9 @@ func (x *exchange) reply(out any, err error) {
 
 // fail answers with an error in the client's protocol.
 func (x *exchange) fail(err error) {
+	if x.r != nil && errors.Is(err, context.Canceled) && x.r.Context().Err() != nil {
+		err = errEnded
+	}
 	e := x.gate.asError(err, x.route.op, x.protocol)
 	if e.Code == internalFailure {
 		x.cause = err
@@ -316,6 +319,9 @@ func (x *exchange) fail(err error) {
 	}
 	x.route.op.EncodeError(&x.answer, x.protocol, e, x.record.ID)
 }
+
+// errEnded is the answer when the client went away, which reads it no more, or the server stops.
+var errEnded = aws.Errorf("ServiceUnavailable", 503, "The request ended before it was answered. Please try again.")
 
 const internalFailure = "InternalFailure"
 

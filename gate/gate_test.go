@@ -88,6 +88,8 @@ func (queues) SendMessage(ctx context.Context, in *sqs.SendMessageInput) (*sqs.S
 		panic("the worst has happened")
 	case "fail":
 		return nil, fmt.Errorf("disk is full")
+	case "ended":
+		return nil, fmt.Errorf("reading: %w", ctx.Err())
 	case "missing":
 		return nil, sqs.QueueDoesNotExist("The specified queue does not exist.")
 	}
@@ -291,6 +293,24 @@ func TestPanic(t *testing.T) {
 	}
 	if w := send("ROOT", "test", home+"/q").do(t, g); w.Code != 200 {
 		t.Errorf("the gate did not survive: %d", w.Code)
+	}
+}
+
+// TestEnded: what ends with its client is no failure of ours.
+func TestEnded(t *testing.T) {
+	g, log := open(t)
+	c := send("ROOT", "test", home+"/q")
+	c.body = strings.Replace(c.body, "hi", "ended", 1)
+	c.edit = func(r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		*r = *r.WithContext(ctx)
+	}
+	if w := c.do(t, g); w.Code != 503 || !strings.Contains(w.Body.String(), "ServiceUnavailable") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if text := log.String(); strings.Contains(text, "ERROR") {
+		t.Errorf("it is logged as an error: %s", text)
 	}
 }
 
