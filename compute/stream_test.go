@@ -47,6 +47,13 @@ func (s *sink) text() string {
 	return s.kind + " " + string(s.got)
 }
 
+// taken is how many bytes came.
+func (s *sink) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
 // stream runs one invocation whose response goes to a new sink.
 func (b *bench) stream(s Spec, payload string, to *sink) Result {
 	b.t.Helper()
@@ -122,8 +129,8 @@ func TestStreamHoldsTheFunctionUp(t *testing.T) {
 	s := b.goSpec()
 	to := &sink{hold: make(chan struct{})}
 	r := b.stream(s, `{"Do":"stream","Arg":"mb:100"}`, to)
-	if r.Type != "Sandbox.Timedout" || to.bytes > streamChunk {
-		t.Errorf("%d bytes were taken, %+v", to.bytes, r)
+	if r.Type != "Sandbox.Timedout" || to.taken() > streamChunk {
+		t.Errorf("%d bytes were taken, %+v", to.taken(), r)
 	}
 	close(to.hold)
 }
@@ -136,12 +143,12 @@ func TestStreamLimit(t *testing.T) {
 	s := b.goSpec()
 	s.Timeout = time.Minute
 	to := &sink{}
-	if r := b.stream(s, `{"Do":"stream","Arg":"mb:200"}`, to); r.Failed || to.bytes != MaxStream {
-		t.Errorf("%d bytes, %+v", to.bytes, r)
+	if r := b.stream(s, `{"Do":"stream","Arg":"mb:200"}`, to); r.Failed || to.taken() != MaxStream {
+		t.Errorf("%d bytes, %+v", to.taken(), r)
 	}
 	to = &sink{}
-	if r := b.stream(s, `{"Do":"stream","Arg":"mb:200 x"}`, to); r.Type != "Function.ResponseSizeTooLarge" || to.bytes != MaxStream {
-		t.Errorf("%d bytes, %+v", to.bytes, r)
+	if r := b.stream(s, `{"Do":"stream","Arg":"mb:200 x"}`, to); r.Type != "Function.ResponseSizeTooLarge" || to.taken() != MaxStream {
+		t.Errorf("%d bytes, %+v", to.taken(), r)
 	}
 }
 
