@@ -15,7 +15,10 @@ import (
 // platforms are the push services AWS knows.
 var platforms = []string{"ADM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "BAIDU", "GCM", "MACOS", "MACOS_SANDBOX", "MPNS", "WNS"}
 
-var applicationName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
+// applicationName is what the name of an application is made of, at most maxApplicationName bytes.
+var applicationName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+const maxApplicationName = 256
 
 // application is the record of a platform application. Its credentials are not kept: nothing here uses them, and nobody
 // can read them back on AWS either.
@@ -111,7 +114,7 @@ func (s *Service) CreatePlatformApplication(ctx context.Context, in *sns.CreateP
 	if !slices.Contains(platforms, platform) {
 		return nil, invalid("Platform Reason: %s is not supported", in.Platform)
 	}
-	if !applicationName.MatchString(in.Name) {
+	if len(in.Name) > maxApplicationName || !applicationName.MatchString(in.Name) {
 		return nil, invalid("Name Reason: must contain only the characters [a-zA-Z0-9_.-] and be at most 256 long")
 	}
 	if in.Attributes["PlatformCredential"] == "" {
