@@ -42,6 +42,7 @@ type Cloud struct {
 	wellKnown atomic.Bool // whether the root key test/test exists
 	hooks     hooks
 	lot       atomic.Pointer[parking.Lot] // of the server in front; nil when there is none
+	isolation atomic.Pointer[string]      // what Isolation says, once it is known
 	close     func() error
 	resetting sync.Mutex
 }
@@ -84,6 +85,7 @@ func (c *Cloud) open() (err error) {
 	if err := c.services.start(); err != nil {
 		return err
 	}
+	c.world.Go(func(context.Context) { c.isolation.Store(new(c.Isolation())) })
 	if c.config.Data != "" {
 		return c.serveAdmin(c.config.Data)
 	}
@@ -137,7 +139,8 @@ func (c *Cloud) seedRootKey(ctx context.Context) error {
 // wellKnownKey is the id and the secret of the root key that existing test suites use.
 const wellKnownKey = "test"
 
-// Isolation says how functions are kept apart from this machine and each other.
+// Isolation says how functions are kept apart from this machine and each other. Soon after Open it waits for that to
+// be found out.
 func (c *Cloud) Isolation() string { return c.services.runner.Isolation() }
 
 // APIs lists the APIs there are, written or not.
