@@ -12,14 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"fogbank/compute"
 )
-
-func TestMain(m *testing.M) {
-	compute.Main()
-	os.Exit(m.Run())
-}
 
 // keyFile writes a root key file only its owner may read.
 func keyFile(t *testing.T, id string) string {

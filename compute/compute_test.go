@@ -21,11 +21,6 @@ import (
 	"fogbank/world"
 )
 
-func TestMain(m *testing.M) {
-	Main()
-	os.Exit(m.Run())
-}
-
 // bootstrap is the test's custom runtime as a package, built once.
 var bootstrap = sync.OnceValues(func() ([]byte, error) {
 	if name := os.Getenv("FOGBANK_TEST_BOOTSTRAP"); name != "" {

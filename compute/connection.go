@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/textproto"
 	"strings"
 	"sync/atomic"
@@ -115,7 +114,7 @@ func (s *connections) response(b *begun, head int, q parsedHead, out []byte) (an
 	b.r.Discard(head)
 	var from io.Reader = b.r
 	if q.length < 0 {
-		from = httputil.NewChunkedReader(b.r)
+		from = &chunkedReader{r: b.r}
 	}
 	body, err := readBody(from, q.length)
 	var trailer http.Header

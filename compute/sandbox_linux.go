@@ -22,17 +22,16 @@ import (
 // cellName is the name (argument 0) under which this program makes itself a cell and becomes the runtime.
 const cellName = "fogbank-cell"
 
-// Main must be called at the very start of main, or of TestMain. In a process that was started to become
-// an environment it does not return.
-func Main() {
+// A process that was started to be a cell becomes one here, before the packages that this one does not need are
+// initialised: that takes longer than all else a cell does.
+var _ = becomeIfCell()
+
+func becomeIfCell() struct{} {
 	if len(os.Args) == 4 && os.Args[0] == cellName {
 		becomeCell(&cell{isolation: parseIsolation(os.Args[1]), root: os.Args[2], groups: os.Args[3]})
 	}
-	callsMain = true
+	return struct{}{}
 }
-
-// callsMain is whether this program may start itself anew as a cell.
-var callsMain bool
 
 const (
 	firstUser = 1_600_000_000 // environments' users and groups: this one and the 65,535 after it
@@ -103,9 +102,6 @@ func (e *environment) cell(g program, task string, env []string) *cell {
 
 // findIsolation tries the modes in turn.
 func (p *Process) findIsolation() isolation {
-	if !callsMain {
-		return isolation{mode: modePlain, reason: "the program does not call compute.Main"}
-	}
 	i := isolation{mode: modeUser, network: true, seccomp: hasSeccomp(), landlock: landlockVersion() >= landlockLeast}
 	if os.Geteuid() == 0 {
 		i.mode = modeRoot

@@ -9,9 +9,6 @@ import (
 	"syscall"
 )
 
-// Main must be called at the very start of main, or of TestMain; on this system it does nothing.
-func Main() {}
-
 // blank is a process ready to become an environment; there are none on this system.
 type blank struct{}
 

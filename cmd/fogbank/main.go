@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"fogbank/compute"
 )
 
 // command is one verb.
@@ -34,7 +32,6 @@ func commands() []command {
 }
 
 func main() {
-	compute.Main() // a process started to be a function's sandbox never returns from here
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := dispatch(ctx, os.Args[1:]); err != nil {
