@@ -24,6 +24,7 @@ type PoolOptions struct {
 	Log    *slog.Logger
 	Max    int           // environments at once; 0: DefaultMax
 	Starts int           // environments starting at once; 0: four for each processor
+	Fresh  int           // of them, those that began within freshTime; 0: one for each processor
 	Idle   time.Duration // 0: DefaultIdle
 }
 
@@ -39,6 +40,7 @@ type Pool struct {
 	scopes    map[string]int // of them, those that nothing is reserved or provisioned for
 	total     int
 	starting  int
+	fresh     int       // of those starting
 	queue     []*waiter // oldest first
 	closed    bool
 	wake      chan struct{} // an environment fell idle while the reaper had nothing to wait for
@@ -90,6 +92,9 @@ func NewPool(o PoolOptions) *Pool {
 	}
 	if o.Starts == 0 {
 		o.Starts = 4 * runtime.GOMAXPROCS(0)
+	}
+	if o.Fresh == 0 {
+		o.Fresh = runtime.GOMAXPROCS(0)
 	}
 	if o.Idle == 0 {
 		o.Idle = DefaultIdle
@@ -233,16 +238,49 @@ func (p *Pool) acquire(ctx context.Context, j *Job, f *function) (*slot, error) 
 			return s, err
 		}
 	}
+	started := p.begin()
 	s, err = p.start(ctx, j)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.starting--
+	started()
 	if err != nil {
 		f.slots--
 		p.total--
 	}
 	p.next()
 	return s, err
+}
+
+// freshTime is how long a start counts as work for a processor. One that takes longer waits for something else.
+const freshTime = 250 * time.Millisecond
+
+// mayStart reports whether one more environment may be started; p.mu is held.
+func (p *Pool) mayStart() bool { return p.starting < p.o.Starts && p.fresh < p.o.Fresh }
+
+// permit counts a start that is to begin; p.mu is held.
+func (p *Pool) permit() { p.starting, p.fresh = p.starting+1, p.fresh+1 }
+
+// begin uses a permit; ended is called with p.mu held.
+func (p *Pool) begin() (ended func()) {
+	over, fresh := make(chan struct{}), true
+	age := func() {
+		if fresh {
+			fresh = false
+			p.fresh--
+		}
+	}
+	p.o.World.Go(func(ctx context.Context) {
+		p.o.World.Wait(ctx, over, freshTime)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		age()
+		p.next()
+	})
+	return func() {
+		close(over)
+		age()
+		p.starting--
+	}
 }
 
 // take finds an idle environment; with none, it takes leave to start one (all nil), or a place in the
@@ -275,8 +313,8 @@ func (p *Pool) take(j *Job, f *function) (s *slot, w *waiter, stale []*slot, err
 	}
 	f.slots++
 	p.total++
-	if p.starting < p.o.Starts {
-		p.starting++
+	if p.mayStart() {
+		p.permit()
 		return nil, nil, stale, nil
 	}
 	w = &waiter{j.Function, make(chan *slot, 1)}
@@ -348,10 +386,10 @@ func (p *Pool) unreserve(name string) {
 
 // next gives leave to start to those who wait longest; p.mu is held.
 func (p *Pool) next() {
-	for len(p.queue) > 0 && p.starting < p.o.Starts {
+	for len(p.queue) > 0 && p.mayStart() {
 		w := p.queue[0]
 		p.queue = p.queue[1:]
-		p.starting++
+		p.permit()
 		w.ready <- nil
 	}
 }

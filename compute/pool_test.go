@@ -124,9 +124,54 @@ func TestRevisionsAndExpiry(t *testing.T) {
 	})
 }
 
+// booting is a Fake whose environments take their time to start.
+type booting struct {
+	*Fake
+	takes time.Duration
+}
+
+func (b *booting) Start(ctx context.Context, s Spec) (Env, error) {
+	b.World.Wait(ctx, nil, b.takes)
+	return b.Fake.Start(ctx, s)
+}
+
+// TestFresh: as many environments begin at once as there are processors; those that take long make room for others,
+// and one that falls idle serves who waits meanwhile.
+func TestFresh(t *testing.T) {
+	for _, test := range []struct {
+		boot, took time.Duration
+		started    int64
+	}{
+		// The second begins when the first is there, which serves the other three.
+		{100 * time.Millisecond, 200*time.Millisecond + time.Millisecond, 2},
+		// They begin after 0, 250 and 500 ms, and there is no room for a fourth until the first is there, which serves the fifth.
+		{time.Second, 2*time.Second + time.Millisecond, 4},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := world.Seeded(1)
+			defer w.Stop()
+			f := &booting{&Fake{World: w}, test.boot}
+			p := NewPool(PoolOptions{World: w, Runner: f, Starts: 3, Fresh: 1})
+			var wg sync.WaitGroup
+			begin := w.Now()
+			for range 5 {
+				wg.Go(func() {
+					if _, err := p.Invoke(t.Context(), fakeJob("f", "slow:1ms", 3*time.Second)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if took := w.Now().Sub(begin); took != test.took || f.Started.Load() != test.started {
+				t.Errorf("starts of %v: %v, %d started; want %v and %d", test.boot, took, f.Started.Load(), test.took, test.started)
+			}
+		})
+	}
+}
+
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, f, w := fakePool(PoolOptions{Max: 4, Starts: 2})
+		p, f, w := fakePool(PoolOptions{Max: 4, Starts: 2, Fresh: 2})
 		defer w.Stop()
 		var wg sync.WaitGroup
 		var mu sync.Mutex
