@@ -5,6 +5,7 @@ package parking
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -232,12 +233,26 @@ func (p *place) pause(g Guest) bool {
 		p.rouse(waiting) // Wake may have come too early
 	}
 	err := readable(p.conn)
+	if _, secure := p.conn.(*tls.Conn); secure && err == nil {
+		err = p.taste()
+	}
 	undo()
 	p.enter(busy, time.Time{})
 	if err == nil {
 		p.hurry()
 	}
 	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// taste finds out whether what came of a TLS connection is more than the protocol's own, or its end. What is taken
+// cannot be put back.
+func (p *place) taste() error {
+	n, err := p.conn.Read(make([]byte, 1))
+	if n > 0 {
+		p.last = true
+		return nil
+	}
+	return err
 }
 
 // hurry is called when the client has sent more before its answer.

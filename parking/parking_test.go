@@ -171,18 +171,20 @@ func TestTime(t *testing.T) {
 
 // TestGone: a client that goes away ends the wait.
 func TestGone(t *testing.T) {
-	h := open(t, false, time.Hour)
-	c := h.dial(t)
-	v := newVisitor()
-	h.guests <- v
-	c.ask("/park")
-	<-v.wakes
-	c.conn.Close()
-	if ctx := <-v.asked; ctx.Err() == nil {
-		t.Error("the guest does not know that its client has gone")
+	for _, secure := range []bool{false, true} {
+		h := open(t, secure, time.Hour)
+		c := h.dial(t)
+		v := newVisitor()
+		h.guests <- v
+		c.ask("/park")
+		<-v.wakes
+		c.conn.Close()
+		if ctx := <-v.asked; ctx.Err() == nil {
+			t.Errorf("TLS %v: the guest does not know that its client has gone", secure)
+		}
+		v.answer <- "to nobody"
+		h.lot.Drain(t.Context())
 	}
-	v.answer <- "to nobody"
-	h.lot.Drain(t.Context())
 }
 
 // TestAhead: a client that asks for more before it has its answer gets both, in order.

@@ -159,8 +159,9 @@ func (p *poll) or(err error) error {
 
 // look returns the messages there are, an answer without any when the wait is over, or nil.
 func (p *poll) look(ctx context.Context) (out *sqs.ReceiveMessageOutput, err error) {
+	goesOn := false // it does not after a panic either
 	defer func() {
-		if out != nil || err != nil {
+		if !goesOn {
 			p.watch.Close()
 		}
 	}()
@@ -184,6 +185,7 @@ func (p *poll) look(ctx context.Context) (out *sqs.ReceiveMessageOutput, err err
 		}
 	}
 	if !over {
+		goesOn = true
 		return nil, nil
 	}
 	if err := aws.Settle(looking); err != nil {
